@@ -1,0 +1,1 @@
+"""The graph IR: types, values, ops, graphs, modules; verifier, text format, interpreter."""

@@ -1,0 +1,74 @@
+"""What a pass is, and what it may ask for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar, cast
+
+from eennc.data.cache import Cache
+from eennc.data.splits import Splits
+from eennc.ir.graph import Module
+from eennc.support.diagnostics import UserError
+from eennc.support.instruments import Progress, Silent
+from eennc.support.registry import Registry
+
+T = TypeVar("T")
+
+
+class Results:
+    """What passes found out that is not in the IR (tables of scores, a policy), one object per type."""
+
+    def __init__(self) -> None:
+        self._found: dict[type[Any], Any] = {}
+
+    def put(self, thing: object) -> None:
+        """Keep `thing`, in the place of an earlier one of its type."""
+        self._found[type(thing)] = thing
+
+    def get(self, kind: type[T]) -> T:
+        """The thing of this type; raises UserError where no pass has put one."""
+        if kind not in self._found:
+            raise UserError(f"no pass before has produced a {kind.__name__}", hint="check the order of the passes")
+        return cast(T, self._found[kind])
+
+    def find(self, kind: type[T]) -> T | None:
+        """The thing of this type, or None."""
+        return cast("T | None", self._found.get(kind))
+
+
+@dataclass
+class Context:
+    """What a pass may use besides the module."""
+
+    data: Splits = field(default_factory=Splits)
+    cache: Cache = field(default_factory=Cache.temporary)
+    seed: int = 0
+    progress: Progress = field(default_factory=Silent)
+    results: Results = field(default_factory=Results)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A transformation or analysis of a module. Subclasses are frozen dataclasses; their fields are their options.
+
+    `requires` and `ensures` name facts ("exits", "trained-heads", "costs"): the pipeline is refused before it starts
+    where nothing ensures what a pass requires; `invalidates` takes facts away. The docstring's Before / After blocks
+    are executed by the tests.
+    """
+
+    name: ClassVar[str] = ""
+    requires: ClassVar[frozenset[str]] = frozenset()
+    ensures: ClassVar[frozenset[str]] = frozenset()
+    invalidates: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in vars(cls):
+            cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    def run(self, module: Module, ctx: Context) -> bool:
+        """Change `module` in place; returns whether anything changed. Raises UserError for the user's mistakes."""
+        raise TypeError(f"{type(self).__name__} does not define run")
+
+
+PASSES: Registry[type[Pass]] = Registry("pass")

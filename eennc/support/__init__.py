@@ -1,0 +1,1 @@
+"""What every layer needs: diagnostics, registries, typed options, atomic files, instruments."""

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+SHARED = REPO.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data and models; skips where it is missing."""
+    if not SHARED.is_dir():
+        pytest.skip("the data folder ../shared/data is not there")
+    return SHARED
