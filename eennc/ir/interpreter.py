@@ -22,7 +22,7 @@ OpaqueRunner = Callable[[Opaque, Sequence[Array]], Sequence[Array]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a module answered: `scores` [n, classes], and `exit` int64 [n], the number of exits for the last classifier."""
+    """What a module answered: `scores` [n, classes]; `exit` int64 [n], the number of exits for the last classifier."""
 
     scores: Array
     exit: Array

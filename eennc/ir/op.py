@@ -109,6 +109,7 @@ class Op:
         if fields:
             raise VerifyError(f"{self.name} has no operand or attribute '{next(iter(fields))}'")
         self.check_operands()
+        self.normalise()
         self.results = [Result(self, i, t) for i, t in enumerate(types or ())]
         inferred = self.inferred_types()
         if inferred is not None:
@@ -159,6 +160,9 @@ class Op:
         self.verify()
         inferred = self.infer()
         return inferred if isinstance(inferred, tuple) else (inferred,)
+
+    def normalise(self) -> None:
+        """Bring attributes that can say one thing in two ways into one form."""
 
     def verify(self) -> None:
         """Check what the fields cannot say; raises VerifyError. The default accepts."""

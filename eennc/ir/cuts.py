@@ -1,0 +1,43 @@
+"""Exit-free graphs made from one with exits. The original stays as it is."""
+
+from __future__ import annotations
+
+from eennc.ir.graph import Graph, copy_ops
+from eennc.ir.ops.exit import Exit
+from eennc.ir.values import Argument, Value
+
+
+def exits_of(main: Graph) -> list[Exit]:
+    """The exits in order."""
+    return [op for op in main.ops if isinstance(op, Exit)]
+
+
+def without_exits(main: Graph) -> Graph:
+    """The base network."""
+    return _cut(main, [], final=True)
+
+
+def all_scores(main: Graph) -> Graph:
+    """Returns the scores of exit 0, 1, ... and then the network's own."""
+    return _cut(main, [op.scores for op in exits_of(main)], final=True)
+
+
+def truncated(main: Graph, exit: int) -> Graph:
+    """The static cut: the network up to exit number `exit`, whose scores it returns; no other heads."""
+    return _cut(main, [exits_of(main)[exit].scores], final=False)
+
+
+def _cut(main: Graph, scores: list[Value], *, final: bool) -> Graph:
+    values: dict[Value, Value] = {}
+    arguments = [Argument(argument.name, argument.type) for argument in main.arguments]
+    values.update(zip(main.arguments, arguments, strict=True))
+    graph = Graph("main", arguments)
+    for op in main.ops:
+        if isinstance(op, Exit):
+            values.update((result, values[value]) for result, value in zip(op.results, op.carry, strict=True))
+        else:
+            graph.ops.extend(copy_ops([op], values))
+    wanted = [*scores, *(main.returns if final else [])]
+    graph.returns = [values.get(value, value) for value in wanted]
+    graph.remove_unused()
+    return graph

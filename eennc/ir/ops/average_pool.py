@@ -1,0 +1,82 @@
+"""nn.average_pool."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eennc.ir.fields import flag, ints, tensor
+from eennc.ir.op import Case, Op, op
+from eennc.ir.types import Array, TensorType
+from eennc.ir.windows import Windows, canonical, feature_map, spatial_shape
+
+
+@op("nn.average_pool")
+class AveragePool(Op):
+    """Mean of each window, over the input's elements or (`count_include_pad`) over the padding too. ONNX
+    `AveragePool`.
+
+    pads: begins, then ends; `()` for strides, pads, dilations means all ones, zeros, ones.
+    """
+
+    x = tensor()
+    kernel = ints(minimum=1)
+    strides = ints((), minimum=1)
+    pads = ints((), minimum=0)
+    dilations = ints((), minimum=1)
+    ceil = flag(False)
+    count_include_pad = flag(False)
+
+    def normalise(self) -> None:
+        """One meaning, one form."""
+        self.attrs["strides"] = canonical(self.strides, 1)
+        self.attrs["pads"] = canonical(self.pads, 0)
+        self.attrs["dilations"] = canonical(self.dilations, 1)
+
+    def windows(self) -> Windows:
+        """The geometry."""
+        spatial = spatial_shape(self, self.x.type, "x")
+        return Windows(self, spatial, self.kernel, self.strides, self.pads, self.dilations, ceil=self.ceil)
+
+    def infer(self) -> TensorType:
+        """[n, c, spatial...]."""
+        return feature_map(self.x.type, self.x.type.shape[1], self.windows().output)
+
+    def evaluate(self, x: Array) -> Array:
+        """Sums over counts."""
+        windows = self.windows()
+        axes = tuple(range(-len(windows.spatial), 0))
+        sums = windows.views(windows.padded(x, 0)).sum(axis=axes, dtype=x.dtype)
+        counted = np.ones((1, 1, *windows.spatial), x.dtype)
+        if self.count_include_pad:
+            # explicit padding counts, what ceil mode reaches beyond it does not
+            pads = [(0, 0), (0, 0), *zip(windows.begins, windows.ends, strict=True)]
+            whole = np.pad(counted, pads, constant_values=1)
+            beyond = windows.padded(counted, 0).shape
+            after = [(0, large - small) for large, small in zip(beyond, whole.shape, strict=True)]
+            counts = windows.views(np.pad(whole, after)).sum(axis=axes)
+        else:
+            counts = windows.views(windows.padded(counted, 0)).sum(axis=axes)
+        return np.ascontiguousarray(sums / counts)
+
+    @classmethod
+    def cases(cls) -> list[Case]:
+        """Strides, pads, ceil mode; 1-D and 2-D."""
+        image, signal = TensorType(("N", 3, 7, 6)), TensorType(("N", 2, 11))
+        return [
+            Case("plain", (image,), {"kernel": (2, 2), "strides": (2, 2)}),
+            Case("exclude", (image,), {"kernel": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)}),
+            Case("include", (image,), {"kernel": (3, 3), "pads": (1, 1, 1, 0), "count_include_pad": True}),
+            Case("ceil", (image,), {"kernel": (3, 2), "strides": (3, 4), "ceil": True}),
+            Case(
+                "ceil-include",
+                (image,),
+                {
+                    "kernel": (3, 3),
+                    "strides": (2, 3),
+                    "pads": (0, 1, 0, 1),
+                    "ceil": True,
+                    "count_include_pad": True,
+                },
+            ),
+            Case("signal", (signal,), {"kernel": (3,), "strides": (2,), "pads": (1, 0)}),
+        ]

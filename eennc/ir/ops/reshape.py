@@ -1,0 +1,60 @@
+"""nn.reshape."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from eennc.ir.fields import ints, tensor
+from eennc.ir.op import Case, Op, op
+from eennc.ir.types import Array, Dim, TensorType
+
+
+@op("nn.reshape")
+class Reshape(Op):
+    """The same elements in another shape. ONNX `Reshape` with a constant shape; zeros are resolved at import.
+
+    One entry may be -1; where the other entries take all of a sample's elements, it is the batch.
+    """
+
+    x = tensor()
+    shape = ints(minimum=-1)
+
+    def verify(self) -> None:
+        """One -1 at most, no 0."""
+        if self.shape.count(-1) > 1 or 0 in self.shape:
+            raise self.fail(f"shape may hold one -1 and no 0, not {list(self.shape)}")
+
+    def infer(self) -> TensorType:
+        """The shape, with -1 resolved."""
+        type = self.x.type
+        fixed = math.prod(size for size in self.shape if size != -1)
+        if not type.known:
+            shape: list[Dim] = ["?" if size == -1 else size for size in self.shape]
+            return type.with_shape(shape)
+        per_sample = type.elements()
+        if -1 not in self.shape:
+            if type.batched or per_sample != fixed:
+                raise self.fail(f"cannot reshape {type} to {list(self.shape)}")
+            return type.with_shape(self.shape)
+        if fixed == 0 or per_sample % fixed:
+            raise self.fail(f"cannot reshape {type} to {list(self.shape)}")
+        free = per_sample // fixed
+        if type.batched and free != 1:
+            # N * free elements along one axis have no name in the IR
+            raise self.fail(f"reshaping {type} to {list(self.shape)} would mix samples")
+        return type.with_shape([("N" if type.batched else free) if size == -1 else size for size in self.shape])
+
+    def evaluate(self, x: Array) -> Array:
+        """The numpy meaning."""
+        return np.reshape(x, self.shape)
+
+    @classmethod
+    def cases(cls) -> list[Case]:
+        """Flattened, split, static."""
+        return [
+            Case("flatten", (TensorType(("N", 3, 2, 2)),), {"shape": (-1, 12)}),
+            Case("split", (TensorType(("N", 12)),), {"shape": (-1, 3, 4)}),
+            Case("static", (TensorType((2, 6)),), {"shape": (3, -1)}),
+        ]

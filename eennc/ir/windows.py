@@ -1,0 +1,106 @@
+"""Sliding windows: what convolutions and pools share. Feature maps are channels-first, [n, c, spatial...]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from eennc.ir.op import Op
+from eennc.ir.types import Array, Dim, Layout, TensorType
+
+
+def canonical(given: Sequence[int], default: int) -> tuple[int, ...]:
+    """`()` for a list of nothing but the default, so that one meaning has one form."""
+    return () if all(item == default for item in given) else tuple(given)
+
+
+def expanded(stored: Sequence[int], length: int, default: int) -> tuple[int, ...]:
+    """The list that `canonical` may have shortened."""
+    return tuple(stored) or (default,) * length
+
+
+def spatial_shape(op: Op, type: TensorType, operand: str) -> tuple[int, ...]:
+    """The spatial dimensions of a feature map; raises VerifyError where it is not one, or not static."""
+    if type.rank not in (3, 4):
+        raise op.fail(f"operand '{operand}' must be [n, c, l] or [n, c, h, w], not {type}")
+    if type.layout is Layout.CHANNELS_LAST:
+        raise op.fail(f"operand '{operand}' must be channels-first, not {type}")
+    shape = type.shape[2:]
+    if not all(isinstance(dim, int) for dim in shape):
+        raise op.fail(f"operand '{operand}' must have static spatial dimensions, not {type}")
+    return tuple(int(dim) for dim in shape)
+
+
+def output_length(
+    size: int, kernel: int, stride: int, begin: int, end: int, dilation: int = 1, *, ceil: bool = False
+) -> int:
+    """Windows along one axis, as ONNX counts. In ceil mode the last must start in the input or the left padding."""
+    reach = size + begin + end - dilation * (kernel - 1) - 1
+    if reach < 0:
+        return 0
+    count = (-(-reach // stride) if ceil else reach // stride) + 1
+    if ceil and (count - 1) * stride >= size + begin:
+        count -= 1
+    return count
+
+
+class Windows:
+    """The geometry of windows over spatial axes."""
+
+    def __init__(
+        self,
+        op: Op,
+        spatial: tuple[int, ...],
+        kernel: Sequence[int],
+        strides: Sequence[int],
+        pads: Sequence[int],
+        dilations: Sequence[int],
+        *,
+        ceil: bool = False,
+    ) -> None:
+        rank = len(spatial)
+        for name, given, length in (
+            ("kernel", kernel, rank),
+            ("strides", strides, rank),
+            ("dilations", dilations, rank),
+            ("pads", pads, 2 * rank),
+        ):
+            if given and len(given) != length:
+                raise op.fail(f"{name} must have {length} entries for {rank} spatial axes, not {len(given)}")
+        self.spatial = spatial
+        self.kernel = tuple(kernel)
+        self.strides = expanded(strides, rank, 1)
+        self.dilations = expanded(dilations, rank, 1)
+        pads = expanded(pads, 2 * rank, 0)
+        self.begins, self.ends = pads[:rank], pads[rank:]
+        self.output = tuple(
+            output_length(
+                spatial[i], self.kernel[i], self.strides[i], self.begins[i], self.ends[i], self.dilations[i], ceil=ceil
+            )
+            for i in range(rank)
+        )
+        if min(self.output) < 1:
+            raise op.fail(f"the window {list(self.kernel)} is larger than the padded input {list(spatial)}")
+
+    def padded(self, x: Array, value: float) -> Array:
+        """`x` with the padding, and beyond it what the last window of ceil mode reaches."""
+        widths = [(0, 0), (0, 0)]
+        for i, size in enumerate(self.spatial):
+            needed = (self.output[i] - 1) * self.strides[i] + self.dilations[i] * (self.kernel[i] - 1) + 1
+            widths.append((self.begins[i], max(self.ends[i], needed - size - self.begins[i])))
+        return np.pad(x, widths, constant_values=value)
+
+    def views(self, padded: Array) -> Array:
+        """[n, c, outputs..., kernel...] without a copy."""
+        rank = len(self.spatial)
+        reach = tuple(d * (k - 1) + 1 for d, k in zip(self.dilations, self.kernel, strict=True))
+        views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(2, 2 + rank)))
+        places = tuple(slice(0, o * s, s) for o, s in zip(self.output, self.strides, strict=True))
+        taps = tuple(slice(None, None, d) for d in self.dilations)
+        return views[(slice(None), slice(None), *places, *taps)]
+
+
+def feature_map(x: TensorType, channels: Dim, spatial: Sequence[int]) -> TensorType:
+    """The type of a feature map made from `x`."""
+    return TensorType((x.shape[0], channels, *spatial), x.dtype, x.layout)
