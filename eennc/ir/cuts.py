@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eennc.ir.graph import Graph, copy_ops
 from eennc.ir.ops.exit import Exit
 from eennc.ir.values import Argument, Value
@@ -14,20 +16,21 @@ def exits_of(main: Graph) -> list[Exit]:
 
 def without_exits(main: Graph) -> Graph:
     """The base network."""
-    return _cut(main, [], final=True)
+    return exit_free(main, main.returns)
 
 
 def all_scores(main: Graph) -> Graph:
     """Returns the scores of exit 0, 1, ... and then the network's own."""
-    return _cut(main, [op.scores for op in exits_of(main)], final=True)
+    return exit_free(main, [*(op.scores for op in exits_of(main)), *main.returns])
 
 
 def truncated(main: Graph, exit: int) -> Graph:
     """The static cut: the network up to exit number `exit`, whose scores it returns; no other heads."""
-    return _cut(main, [exits_of(main)[exit].scores], final=False)
+    return exit_free(main, [exits_of(main)[exit].scores])
 
 
-def _cut(main: Graph, scores: list[Value], *, final: bool) -> Graph:
+def exit_free(main: Graph, wanted: Sequence[Value]) -> Graph:
+    """A copy of what the values `wanted` depend on, exits taken as never firing; it returns them."""
     values: dict[Value, Value] = {}
     arguments = [Argument(argument.name, argument.type) for argument in main.arguments]
     values.update(zip(main.arguments, arguments, strict=True))
@@ -37,7 +40,6 @@ def _cut(main: Graph, scores: list[Value], *, final: bool) -> Graph:
             values.update((result, values[value]) for result, value in zip(op.results, op.carry, strict=True))
         else:
             graph.ops.extend(copy_ops([op], values))
-    wanted = [*scores, *(main.returns if final else [])]
     graph.returns = [values.get(value, value) for value in wanted]
     graph.remove_unused()
     return graph

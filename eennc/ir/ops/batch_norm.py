@@ -14,7 +14,7 @@ from eennc.ir.values import Weight
 
 @op("nn.batch_norm")
 class BatchNorm(Op):
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias per channel (axis 1). ONNX `BatchNormalization` at inference."""
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias per channel (axis 1). ONNX `BatchNormalization`."""
 
     x = tensor()
     scale = tensor(rank=1, constant=True)

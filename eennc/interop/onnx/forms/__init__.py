@@ -1,0 +1,1 @@
+"""The ONNX form of each op: one file with its reading and writing functions, found by its being here."""
