@@ -73,11 +73,6 @@ class Features:
         return cast(Rows, np.load(self.folder / f"{name}.npy", mmap_mode="c", allow_pickle=False))
 
 
-def size_of(samples: int, columns: Sequence[Column]) -> int:
-    """Bytes that the columns take on disk, headers left out."""
-    return samples * sum(column.row_bytes for column in columns)
-
-
 def largest_grid(
     maps: Sequence[Sequence[int]], samples: int, limit: int, *, poolings: int = 2, largest: int = 4
 ) -> int:

@@ -53,8 +53,15 @@ class Pass:
     """A transformation or analysis of a module. Subclasses are frozen dataclasses; their fields are their options.
 
     `requires` and `ensures` name facts ("exits", "trained-heads", "costs"): the pipeline is refused before it starts
-    where nothing ensures what a pass requires; `invalidates` takes facts away. The docstring's Before / After blocks
-    are executed by the tests.
+    where nothing ensures what a pass requires; `invalidates` takes facts away.
+
+    The docstring's Before / After blocks are executed by the tests. A block is ops in IR text, one a line, and above
+    them a line for each free name: `argument %x : tensor<...>`, `weight @w : tensor<...>` (random content from
+    [0.5, 1.5)) or `weight @w : tensor<...> = [1, 2]`; the weights of dense ops and pointwise convolutions may go without.
+    What Before declares holds in After too. `return %a, %b` ends a block, without it the last op's results are
+    returned. Or a block is whole graphs: `graph @main(...) -> ... {`. A line `module attributes {classes = 3}` sets
+    those; the stage shows from the ops. The pass, with its default options, must make After of Before; names of weights
+    do not count, and notes only where After shows some.
     """
 
     name: ClassVar[str] = ""

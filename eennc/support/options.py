@@ -253,7 +253,7 @@ def _follow(value: object, location: tuple[str | int, ...]) -> tuple[Path, objec
         if part in inside:
             value = inside[part]
             path.append(part)
-    return tuple(path), value
+    return tuple(path), cast(object, value)
 
 
 def _hint_at(hint: Any, path: Path) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 LEAST_STEPS = 20
 """Steps per epoch below which the batch is made smaller."""
-STEPS = 4000
+STEPS = 2000
 """Steps after which heads have learnt what they will (`benchmarks/heads.py`)."""
 EPOCHS = (10, 200)
 """The fewest and the most epochs that are chosen for that."""
@@ -39,7 +39,7 @@ class Recipe:
     distill: float = 0.25
     temperature: float = 2.0
     balance: Balance = "sqrt"
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.1
     holdout: float = 0.1
     seed: int = 0
 

@@ -110,11 +110,15 @@ class Node:
             return default
         if weight.array.size != 1:
             raise NotExpressible(f"input {index} is not a scalar")
-        return float(weight.array.reshape(-1)[0])
+        return shortest(weight.array.reshape(-1)[0])
 
     def attr(self, name: str, default: Any = None) -> Any:
         """An attribute of the node."""
         return self._attrs.get(name, default)
+
+    def number_attr(self, name: str, default: float) -> float:
+        """A float attribute."""
+        return shortest(np.float32(self._attrs.get(name, default)))
 
     def only_first_output(self) -> None:
         """The form holds only while nothing takes the other outputs."""
@@ -155,6 +159,11 @@ class Node:
         with np.errstate(all="ignore"):
             array: Any = op.evaluate(*(value.array if isinstance(value, Weight) else None for value in op.operands))
         return self.make_weight(self._outputs[0], np.asarray(array))
+
+
+def shortest(number: Any) -> float:
+    """The shortest decimal that is this number in its dtype: 1e-05, not 9.999999747378752e-06."""
+    return float(str(number)) if number.dtype.kind == "f" else float(number)
 
 
 def axes_of(given: Sequence[int], rank: int) -> tuple[int, ...]:

@@ -35,25 +35,32 @@ def read_model(path: Path) -> Module:
     attribute `batch`. An operator that the IR has not becomes `onnx.opaque`.
     """
     model = load_proto(path)
-    prepared = prepare(model, folder=path.parent, place=Place(str(path)))
-    return _lower(prepared, name=path.stem, source=path.name)
+    return _import(model, folder=path.parent, place=Place(str(path)), name=path.stem, source=path.name)
 
 
 def module_from_proto(proto: onnx.ModelProto, name: str) -> Module:
     """The network in an ONNX model in memory, as `read_model` gives it. The model is not changed; external data is
     refused.
     """
-    return _lower(prepare(proto, folder=None, place=Place(name)), name=name, source=name)
+    return _import(proto, folder=None, place=Place(name), name=name, source=name)
 
 
-def _lower(prepared: Prepared, *, name: str, source: str) -> Module:
+def _import(model: onnx.ModelProto, *, folder: Path | None, place: Place, name: str, source: str) -> Module:
     load_forms()
     try:
+        prepared = prepare(model, folder=folder, place=place)
+        return _Lowering(prepared, _surgeon(prepared), source).module(name)
+    except UnicodeDecodeError:
+        # protobuf looks at the encoding of a name when it is read, wherever that is
+        raise UserError("the ONNX model is damaged: a name in it is not text", place=place) from None
+
+
+def _surgeon(prepared: Prepared) -> gs.Graph:
+    try:
         with G_LOGGER.suppress():
-            graph = gs.import_onnx(prepared.model)
+            return gs.import_onnx(prepared.model)
     except Exception as error:  # graphsurgeon trusts its input
-        raise UserError(f"the ONNX model is not valid: {error}", place=prepared.place) from None
-    return _Lowering(prepared, graph, source).module(name)
+        raise UserError(f"the ONNX model is not valid: {type(error).__name__}: {error}", place=prepared.place) from None
 
 
 class _Lowering:
@@ -190,10 +197,12 @@ class _Lowering:
         }
 
     def _type(self, tensor: gs.Tensor) -> TensorType | None:
-        if tensor.is_empty() or tensor.dtype is None or tensor.shape is None:
+        if tensor.is_empty():
             return None
         what = f"tensor '{tensor.name}'"
         kind: str = tensor.type or "tensor_type"
+        if tensor.dtype is None or (tensor.shape is None and kind == "tensor_type"):
+            return None
         if kind != "tensor_type":
             raise UserError(f"{what} is a {kind.removesuffix('_type')}, not a tensor", place=self._prepared.place)
         code: Any = tensor.dtype

@@ -135,7 +135,7 @@ def dominators(main: Graph) -> list[Value]:
     start, end = main.arguments[0], main.returns[0]
     if start not in graph or not nx.has_path(graph, start, end):
         raise UserError("the output does not depend on the input", hint="check the model's graph")
-    above = cast(_Dominators, nx.immediate_dominators)(graph, start)
+    above = cast(_Dominators, vars(nx)["immediate_dominators"])(graph, start)
     chain: list[Value] = []
     at: object = end
     while at != start:

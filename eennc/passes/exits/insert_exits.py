@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -161,7 +161,7 @@ class InsertExits(Pass):
         for op in ops:
             op.notes["reduction"] = number
         value: Value = ops[-1].result if ops else x
-        widths = [*hidden, int(module.attributes["classes"])]
+        widths = [*hidden, cast(int, module.attributes["classes"])]
         for layer, width in enumerate(widths):
             inputs = int(value.type.shape[1])
             # He initialisation; training starts from its own

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-from eennc.passes.cost import costs_of
-from eennc.policy.table import Kind, ScoreTable, Tables
 
 from eennc.data.cache import key_of
 from eennc.data.splits import Split
@@ -14,7 +12,9 @@ from eennc.interop.onnx.execute import execute
 from eennc.ir.cuts import all_scores
 from eennc.ir.graph import Module
 from eennc.passes.base import Context
+from eennc.passes.cost import costs_of
 from eennc.passes.exits.heads import heads_of
+from eennc.policy.table import Kind, ScoreTable, Tables
 
 
 def score_tables(module: Module, ctx: Context) -> Tables:

@@ -65,7 +65,7 @@ class TrainExits(Pass):
     ensures: ClassVar[frozenset[str]] = frozenset({"trained-heads"})
 
     epochs: Annotated[int, Ge(1), Le(100_000)] | None = Recipe.epochs
-    """Passes over the training features; none: 10 to 200, about 4,000 steps."""
+    """Passes over the training features; none: 10 to 200, about 2,000 steps."""
     learning_rate: Annotated[float, Gt(0), Le(10)] = Recipe.learning_rate
     """Highest step size of AdamW; a cosine takes it to 0."""
     batch: Annotated[int, Ge(1), Le(1_000_000)] = Recipe.batch

@@ -22,7 +22,7 @@ def read(node: Node) -> Value:
         bias=node.weight(2),
         mean=node.weight(3),
         variance=node.weight(4),
-        epsilon=node.attr("epsilon", 1e-5),
+        epsilon=node.number_attr("epsilon", 1e-5),
     )
 
 

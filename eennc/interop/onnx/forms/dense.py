@@ -22,7 +22,7 @@ def read(node: Node) -> Value:
     a, b, c = node.input(0), node.input(1), node.optional(2)
     if not a.type.dtype.is_float:
         raise NotExpressible("integers")
-    alpha, beta = float(node.attr("alpha", 1.0)), float(node.attr("beta", 1.0))
+    alpha, beta = node.number_attr("alpha", 1.0), node.number_attr("beta", 1.0)
     if node.attr("transA", 0):
         a = node.add(Transpose, x=a, perm=(1, 0))
     if isinstance(b, Weight) and not isinstance(a, Weight):

@@ -1,0 +1,1 @@
+"""Passes that bring a network into one form without changing its meaning."""

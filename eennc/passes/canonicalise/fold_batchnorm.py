@@ -1,0 +1,135 @@
+"""fold-batchnorm."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+
+from eennc.ir.graph import Module
+from eennc.ir.op import Op
+from eennc.ir.ops.add import Add
+from eennc.ir.ops.batch_norm import BatchNorm
+from eennc.ir.ops.conv import Conv
+from eennc.ir.ops.dense import Dense
+from eennc.ir.ops.div import Div
+from eennc.ir.ops.mul import Mul
+from eennc.ir.ops.sub import Sub
+from eennc.ir.types import Array
+from eennc.ir.values import Value, Weight
+from eennc.passes.base import Context, Pass
+from eennc.passes.canonicalise.walk import Walk, WeightNames, rewrite
+
+Affine = tuple[Array, Array]
+"""float64 factor and shift, each [1] or [channels]."""
+
+
+@dataclass(frozen=True)
+class FoldBatchnorm(Pass):
+    """Fold a BatchNorm, or arithmetic with constants per channel, into the convolution or dense op before it.
+
+    Only where nothing else uses what comes between. The new weights are computed in float64 and rounded once.
+
+    Before:
+        argument %x : tensor<Nx3x8x8xf32>
+        weight @w : tensor<4x3x3x3xf32>
+        weight @scale : tensor<4xf32>
+        weight @shift : tensor<4xf32>
+        weight @mean : tensor<4xf32>
+        weight @variance : tensor<4xf32>
+        %0 = nn.conv %x, @w {pads = [1, 1, 1, 1]} : tensor<Nx4x8x8xf32>
+        %1 = nn.batch_norm %0, @scale, @shift, @mean, @variance : tensor<Nx4x8x8xf32>
+    After:
+        weight @w.folded : tensor<4x3x3x3xf32>
+        weight @bias : tensor<4xf32>
+        %0 = nn.conv %x, @w.folded, @bias {pads = [1, 1, 1, 1]} : tensor<Nx4x8x8xf32>
+    """
+
+    invalidates: ClassVar[frozenset[str]] = frozenset({"costs"})
+
+    constants: bool = True
+    """Whether to fold add, sub, mul and div by constants too."""
+    keep: tuple[str, ...] = ()
+    """Nodes to leave alone, by their names in the model; `*` stands for anything."""
+
+    def run(self, module: Module, ctx: Context) -> bool:
+        """Changed where something was folded."""
+        names = WeightNames(module)
+
+        def rule(op: Op, walk: Walk) -> Sequence[Value] | None:
+            if any(fnmatch.fnmatchcase(op.origin.node, pattern) for pattern in self.keep):
+                return None
+            source = _source(op)
+            before = walk.producer(source) if source else None
+            if not isinstance(before, (Conv, Dense)):
+                return None
+            if before.result.type != op.result.type or not before.result.type.dtype.is_float:
+                return None
+            affine = self._affine(op, before)
+            return None if affine is None else walk.emit(self._folded(before, op, affine, names)).results
+
+        return rewrite(module, rule)
+
+    def _affine(self, op: Op, before: Conv | Dense) -> Affine | None:
+        """What `op` does to a channel of `before`'s result."""
+        rank = before.result.type.rank
+        axis = 1 if isinstance(before, Conv) else rank - 1
+        if isinstance(op, BatchNorm):
+            return op.factors() if axis == 1 else None
+        if not self.constants or not isinstance(op, (Add, Sub, Mul, Div)):
+            return None
+        constant = _per_channel(cast(Weight, op.b if op.a is before.result else op.a), rank, axis)
+        if constant is None:
+            return None
+        one, zero = np.ones(1), np.zeros(1)
+        match op:
+            case Add():
+                return one, constant
+            case Sub() if op.a is before.result:
+                return one, -constant
+            case Sub():
+                return -one, constant
+            case Mul():
+                return constant, zero
+            case Div() if op.a is before.result and constant.all():
+                return 1 / constant, zero
+            case _:
+                return None
+
+    def _folded(self, before: Conv | Dense, op: Op, affine: Affine, names: WeightNames) -> Op:
+        factor, shift = affine
+        weight = cast(Weight, before.weight)
+        channels = weight.array.shape[0]
+        # the output channels are the first axis of both kinds of weight
+        rows = np.broadcast_to(factor, channels).reshape(-1, *[1] * (weight.array.ndim - 1))
+        bias = np.zeros(channels) if before.bias is None else cast(Weight, before.bias).array.astype(np.float64)
+        dtype = weight.array.dtype
+        new_weight, new_bias = weight, before.bias
+        if (factor != 1).any():
+            new_weight = Weight(names.new(weight.name), (weight.array * rows).astype(dtype))
+        if before.bias is not None or shift.any():
+            base = weight.name + ".bias" if before.bias is None else cast(Weight, before.bias).name
+            new_bias = Weight(names.new(base), (bias * factor + shift).astype(dtype))
+        origin = before.origin.via(self.name)
+        return before.rebuilt([before.x, new_weight, new_bias], origin=origin)
+
+
+def _source(op: Op) -> Value | None:
+    """The operand that an op changes per channel; None for an op that does nothing of the kind."""
+    if isinstance(op, BatchNorm):
+        return op.x
+    if isinstance(op, (Add, Sub, Mul, Div)):
+        values = [value for value in (op.a, op.b) if not isinstance(value, Weight)]
+        return values[0] if len(values) == 1 else None
+    return None
+
+
+def _per_channel(constant: Weight, rank: int, axis: int) -> Array | None:
+    """The constant as [1] or [channels], where broadcasting gives each channel one number; else None."""
+    shape = [1] * (rank - constant.array.ndim) + list(constant.array.shape)
+    if len(shape) > rank or any(size != 1 for i, size in enumerate(shape) if i != axis):
+        return None
+    return constant.array.astype(np.float64).reshape(-1)

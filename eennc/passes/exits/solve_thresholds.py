@@ -1,0 +1,82 @@
+"""solve-thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Le
+
+from eennc.ir.cuts import exits_of
+from eennc.ir.graph import Module
+from eennc.passes.base import Context, Pass
+from eennc.passes.exits.prune import remove_exits
+from eennc.passes.exits.scoring import score_tables
+from eennc.policy.statistics import Metric, Statistic
+from eennc.policy.summary import summarise
+from eennc.policy.table import Policy
+
+
+@dataclass(frozen=True)
+class SolveThresholds(Pass):
+    """Choose which exits stay, and their temperatures and thresholds: least mean MACs under a limit on the loss.
+
+    Everything is chosen on the calibration split's joint table of samples, and reported on calibration and test. Exits
+    that never pay are removed with their heads.
+    """
+
+    requires: ClassVar[frozenset[str]] = frozenset({"exits", "trained-heads"})
+    ensures: ClassVar[frozenset[str]] = frozenset({"thresholds"})
+
+    limit: Annotated[float, Ge(0), Le(1)] = 0.01
+    """Largest loss against the base network, as a share: 0.01 is one point."""
+    metric: Metric = "accuracy"
+    """What the limit is on."""
+    statistic: Statistic = "point"
+    """What must keep the limit: the loss on calibration, or its one-sided 95 % upper bound."""
+    thresholds: Literal["shared", "per-exit"] = "shared"
+    """One threshold on temperature-scaled confidence, or one per exit."""
+    solver: Literal["auto", "exact", "descent", "independent"] = "auto"
+    """For thresholds per exit: by size, enumeration, coordinate descent, or the paper's: independent exits, 13 steps."""
+    steps: Annotated[int, Ge(2), Le(100_000)] = 100
+    """Thresholds that are tried per exit."""
+    max_exits: Annotated[int, Ge(0)] | None = None
+    """Most exits that stay, for a shared threshold; none: as many as pay."""
+
+    def run(self, module: Module, ctx: Context) -> bool:
+        """Set thresholds and temperatures, and remove the exits that do not stay."""
+        tables = score_tables(module, ctx)
+
+        def solve_for(limit: float) -> Policy:
+            from eennc.policy.solve import solve  # numba is slow to import
+
+            return solve(
+                tables.calibration,
+                tables.costs,
+                limit=limit,
+                metric=self.metric,
+                statistic=self.statistic,
+                family=self.thresholds,
+                solver=self.solver,
+                steps=self.steps,
+                max_exits=self.max_exits,
+                seed=ctx.seed,
+            )
+
+        policy = solve_for(self.limit)
+        kept: list[int] = []
+        for exit, threshold, temperature in zip(
+            exits_of(module.main), policy.thresholds, policy.temperatures, strict=True
+        ):
+            exit.attrs["temperature"] = temperature
+            exit.attrs["threshold"] = threshold
+            exit.origin = exit.origin.via(self.name)
+            if policy.active[exit.exit]:
+                kept.append(exit.exit)
+        remove_exits(module, kept)
+        if not kept:
+            ctx.progress.warn(f"no exit pays under a limit of {self.limit:g}: the network stays whole")
+        ctx.results.put(tables)
+        ctx.results.put(policy)
+        ctx.results.put(summarise(tables, policy, self.metric, self.limit, self.statistic, solve_for))
+        return True

@@ -1,0 +1,50 @@
+"""Temperature scaling: makes an exit's confidence mean its accuracy."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eennc.ir.ops.exit import SMALLEST_PROBABILITY
+from eennc.policy.table import Floats, Ints, Kind, ScoreTable
+
+LIMITS = (0.05, 20.0)
+"""Temperatures are looked for between these."""
+
+
+def temperatures(table: ScoreTable) -> tuple[float, ...]:
+    """The temperature of every exit but the last classifier: the one with the least negative log-likelihood (Guo et al.
+    2017), rounded to four digits so that noise in the last bits of the scores does not show.
+    """
+    return tuple(
+        temperature(table.scores[k], table.labels, table.sample_weights, table.kind) for k in range(table.exits)
+    )
+
+
+def temperature(scores: NDArray[np.float32], labels: Ints, weights: Floats, kind: Kind) -> float:
+    """The temperature of one exit; scores float32 [n, classes]."""
+    optimize: Any = importlib.import_module("scipy.optimize")  # slow to import, and without types
+    logits = scores.astype(np.float64)
+    if kind == "probabilities":
+        logits = np.log(np.maximum(logits, float(SMALLEST_PROBABILITY)))
+    logits -= logits.max(axis=1, keepdims=True)
+    right = logits[np.arange(len(labels)), labels]
+
+    def loss(log_temperature: float) -> float:
+        scale = math.exp(-log_temperature)
+        return float(weights @ (np.log(np.exp(logits * scale).sum(axis=1)) - right * scale))
+
+    low, high = (math.log(limit) for limit in LIMITS)
+    found = optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-5})
+    return float(f"{math.exp(found.x):.4g}")
+
+
+def expected_calibration_error(confidence: NDArray[np.float32], correct: NDArray[np.bool_], bins: int = 15) -> float:
+    """Mean difference between confidence and accuracy over `bins` bins of equal width, by their numbers of samples."""
+    numbers = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(numbers, confidence - correct, bins)
+    return float(np.abs(gaps).sum() / len(confidence))

@@ -1,0 +1,1 @@
+"""Solvers: thresholds of least mean cost under a limit on the loss."""

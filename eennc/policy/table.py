@@ -1,0 +1,121 @@
+"""What is known of a network's exits on a split, and the policy that decides with it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eennc.ir.ops.exit import max_probability
+from eennc.support.diagnostics import UserError
+
+Kind = Literal["logits", "probabilities"]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """MACs per sample. `backbone` int64 [K + 1]: of the backbone up to exit k, heads left out, the whole network in the
+    last entry. `head` int64 [K]: of each head.
+    """
+
+    backbone: Ints
+    head: Ints
+
+    def stopping(self, active: NDArray[np.bool_]) -> Ints:
+        """MACs of a sample that stops at exit k, or at the last classifier, int64 [K + 1], where the heads of exits not
+        `active` [K] are taken out of the network.
+        """
+        heads = np.where(active, self.head, 0).cumsum()
+        return self.backbone + np.concatenate([heads, heads[-1:] if len(heads) else np.zeros(1, np.int64)])
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of every exit on every sample of a split.
+
+    scores: float32 [K + 1, n, classes], the last row the last classifier's. labels: int64 [n]. groups: int64 [n],
+    weights: float64 [n], or None.
+    """
+
+    split: str
+    scores: NDArray[np.float32]
+    labels: Ints
+    kind: Kind = "logits"
+    groups: Ints | None = None
+    weights: Floats | None = None
+
+    def __post_init__(self) -> None:
+        n, classes = self.scores.shape[1:]
+        if n == 0:
+            raise UserError(f"the {self.split} split is empty")
+        if len(self.labels) != n:
+            raise UserError(f"the {self.split} split has {n} samples and {len(self.labels)} labels")
+        if self.labels.min() < 0 or self.labels.max() >= classes:
+            wrong = int(self.labels.min() if self.labels.min() < 0 else self.labels.max())
+            raise UserError(f"a label of the {self.split} split is {wrong}; the network has {classes} classes")
+        if not np.isfinite(self.scores).all():
+            raise UserError(
+                f"the network answers NaN or infinity to a sample of the {self.split} split",
+                hint="check the data's scale against `input:` in passes.yaml",
+            )
+
+    def __len__(self) -> int:
+        return int(self.scores.shape[1])
+
+    @property
+    def exits(self) -> int:
+        """Number of exits K, the last classifier not counted."""
+        return int(self.scores.shape[0]) - 1
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.scores.shape[2])
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each exit is right, bool [K + 1, n]."""
+        return self.scores.argmax(axis=2) == self.labels
+
+    def confidences(self, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
+        """The rule's score of every exit but the last classifier, float32 [K, n]."""
+        rows = [max_probability(self.scores[k], self.kind, t) for k, t in enumerate(temperatures)]
+        return np.stack(rows) if rows else np.empty((0, len(self)), np.float32)
+
+    @cached_property
+    def sample_weights(self) -> Floats:
+        """Weights that add up to 1, float64 [n]."""
+        weights = np.ones(len(self)) if self.weights is None else self.weights
+        return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of all splits of one network, whose exits stand at `places` [K]."""
+
+    places: tuple[str, ...]
+    costs: Costs
+    calibration: ScoreTable
+    test: ScoreTable | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A threshold and a temperature per exit [K]. A sample stops at the first exit whose confidence is at least its
+    threshold. A threshold of inf takes the exit out of the network.
+    """
+
+    thresholds: tuple[float, ...]
+    temperatures: tuple[float, ...]
+    solver: str = ""
+
+    @property
+    def active(self) -> NDArray[np.bool_]:
+        """Which exits stay, bool [K]."""
+        return np.array([not math.isinf(t) for t in self.thresholds], bool)
