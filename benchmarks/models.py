@@ -28,7 +28,9 @@ class _Builder:
         self.nodes.append(helper.make_node(op_type, inputs, [f"{name}_output_0"], name=name, **attrs))
         return f"{name}_output_0"
 
-    def conv(self, x: str, name: str, inputs: int, outputs: int, kernel: int, stride: int, *, last: bool = False) -> str:
+    def conv(
+        self, x: str, name: str, inputs: int, outputs: int, kernel: int, stride: int, *, last: bool = False
+    ) -> str:
         # the last convolution of a block starts small, so that the sum of many blocks stays finite
         deviation = (0.2 if last else 1.0) * np.sqrt(2 / (inputs * kernel * kernel))
         names = [x, self.normal(f"{name}.weight", (outputs, inputs, kernel, kernel), deviation)]

@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
 from typing import cast
 
 from eennc.support.diagnostics import Place, UserError
@@ -49,10 +48,12 @@ def load_plugins() -> None:
 
 
 def load_file(path: Path) -> None:
-    """Import a user's Python file and register the passes and backends defined in it; ops register themselves.
+    """Import a user's Python file and register the passes defined in it; backends and ops do so by their decorators.
 
     Raises UserError with file:line where there is no such file, or it does not run.
     """
+    from eennc.passes.discovery import register_passes
+
     path = path.resolve()
     name = f"eennc_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
@@ -67,7 +68,7 @@ def load_file(path: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-        _register(module)
+        register_passes(module)
     except UserError as error:
         del sys.modules[name]
         raise error.at(_place(error, path) or Place(str(path))) from None
@@ -81,16 +82,6 @@ def load_file(path: Path) -> None:
     except BaseException:
         del sys.modules[name]
         raise
-
-
-def _register(module: ModuleType) -> None:
-    from eennc.backends.base import BACKENDS, Backend
-    from eennc.passes.discovery import register_passes
-
-    register_passes(module)
-    for thing in vars(module).values():
-        if isinstance(thing, type) and issubclass(thing, Backend) and thing.__module__ == module.__name__:
-            BACKENDS.add(thing.name, thing)
 
 
 def _call(point: EntryPoint) -> None:

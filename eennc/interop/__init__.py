@@ -1,1 +1,1 @@
-"""The foreign graph formats, both directions. Loading, feature extraction, training and backends all go through here."""
+"""The foreign graph formats, both directions. Loading, running, training and backends all go through here."""

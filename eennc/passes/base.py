@@ -57,11 +57,12 @@ class Pass:
 
     The docstring's Before / After blocks are executed by the tests. A block is ops in IR text, one a line, and above
     them a line for each free name: `argument %x : tensor<...>`, `weight @w : tensor<...>` (random content from
-    [0.5, 1.5)) or `weight @w : tensor<...> = [1, 2]`; the weights of dense ops and pointwise convolutions may go without.
+    [0.5, 1.5)) or `weight @w : tensor<...> = [1, 2]`; weights of dense ops and plain convolutions may go without.
     What Before declares holds in After too. `return %a, %b` ends a block, without it the last op's results are
-    returned. Or a block is whole graphs: `graph @main(...) -> ... {`. A line `module attributes {classes = 3}` sets
-    those; the stage shows from the ops. The pass, with its default options, must make After of Before; names of weights
-    do not count, and notes only where After shows some.
+    returned. Or a block is whole graphs: `graph @main(...) -> ... {`. A line `module attributes {classes = 3}`, or
+    `module stage exits-placed attributes {...}`, sets those; without, the stage shows from the ops. The pass must make
+    After of Before, with the options of a heading `After (keep=[bn1]):` or the default ones. Names of weights do not
+    count, the module's line and notes only where After shows some.
     """
 
     name: ClassVar[str] = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from types import ModuleType
 
@@ -19,8 +18,8 @@ def register_folder(package: ModuleType) -> None:
             register_folder(module)
 
 
-def register_passes(module: ModuleType) -> list[type[Pass]]:
-    """Register the passes that `module` itself defines (a base class without `run` is none); returns them.
+def register_passes(module: ModuleType) -> None:
+    """Register the passes that `module` itself defines (a base class without `run` is none).
 
     Raises UserError for a class that is no frozen dataclass: its fields would not be options.
     """
@@ -41,4 +40,3 @@ def register_passes(module: ModuleType) -> list[type[Pass]]:
                 hint="write @dataclass(frozen=True) above it",
             )
         PASSES.add(cls.name, cls)
-    return [cls for cls in found if dataclasses.is_dataclass(cls)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ def facts_of(module: Module) -> frozenset[str]:
         if isinstance(op, Candidate):
             facts.add("candidates")
         elif isinstance(op, Exit):
-            facts |= {"exits", "trained-heads", "thresholds"}
+            facts |= {"exits", "trained-heads"}
+            if op.threshold < math.inf:
+                facts.add("thresholds")
         if "macs" in op.notes:
             facts.add("costs")
     if module.stage == "segmented":
@@ -184,7 +187,7 @@ class Pipeline:
         last = GROUPS[stop_after][-1] if stop_after in GROUPS else stop_after
         names = [p.name for p in self.passes]
         if last not in names:
-            raise unknown("pass of this pipeline", stop_after, names)
+            raise unknown("pass of this pipeline", stop_after, dict.fromkeys(names))
         return self.passes[: names.index(last) + 1]
 
 

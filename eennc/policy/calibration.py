@@ -43,8 +43,12 @@ def temperature(scores: NDArray[np.float32], labels: Ints, weights: Floats, kind
     return float(f"{math.exp(found.x):.4g}")
 
 
-def expected_calibration_error(confidence: NDArray[np.float32], correct: NDArray[np.bool_], bins: int = 15) -> float:
-    """Mean difference between confidence and accuracy over `bins` bins of equal width, by their numbers of samples."""
+def expected_calibration_error(
+    confidence: NDArray[np.float32], correct: NDArray[np.bool_], weights: Floats, bins: int = 15
+) -> float:
+    """How far confidence is from accuracy: the mean over `bins` bins of equal width on [0, 1] of the difference between
+    their means, by what the samples in them count (Guo et al. 2017). weights add up to 1.
+    """
     numbers = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(numbers, confidence - correct, bins)
-    return float(np.abs(gaps).sum() / len(confidence))
+    gaps = np.bincount(numbers, weights * (confidence.astype(np.float64) - correct), bins)
+    return float(np.abs(gaps).sum())

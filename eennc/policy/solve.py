@@ -19,8 +19,8 @@ from eennc.policy.table import Costs, Policy, ScoreTable
 Family = Literal["shared", "per-exit"]
 Solver = Literal["auto", "exact", "descent", "independent"]
 
-EXACT_WORK = 2e9
-"""Steps (policies times samples) up to which `auto` takes the exact solver; some ten seconds."""
+EXACT_WORK = 5e8
+"""Steps up to which `auto` takes the exact solver, its bounds not counted on; a second or two."""
 
 
 def solve(
@@ -35,29 +35,47 @@ def solve(
     steps: int = 100,
     max_exits: int | None = None,
     seed: int = 0,
+    fitted: tuple[float, ...] | None = None,
 ) -> Policy:
-    """The policy of least mean MACs on `table` whose loss keeps `limit`.
+    """The policy of least mean MACs on `table` whose loss keeps `limit`; at most `max_exits` exits stay.
 
     `shared`: one threshold on temperature-scaled confidence and the best set of exits. `per-exit`: a threshold per exit
-    on a grid of `steps`. Never-exit keeps every limit, so there always is an answer.
+    on a grid of `steps`; of more exits than `max_exits` those that a shared threshold would keep. `solver` is for the
+    latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted` are temperatures
+    that are known already. Never-exit keeps every limit, so there always is an answer.
     """
-    fitted = (1.0,) * table.exits if solver == "independent" else temperatures(table)
+    paper = solver == "independent"
+    if fitted is None:
+        fitted = (1.0,) * table.exits if paper else temperatures(table)
     given = problem(table, costs, fitted, limit, metric, statistic)
     if not table.exits:
-        return Policy((), (), "none")
-    if solver == "independent":
-        return Policy(solve_independent(given, table.classes), fitted, "independent")
-    if family == "shared":
-        return Policy(solve_shared(given, max_exits), fitted, "shared")
-    name, thresholds = _per_exit(given, solver, steps, seed)
-    return Policy(thresholds, fitted, name)
+        return Policy((), (), solver="none")
+    if family == "shared" and not paper:
+        return Policy(solve_shared(given, max_exits), fitted, solver="shared", shared=True)
+    kept = np.arange(table.exits)
+    if max_exits is not None and max_exits < table.exits:
+        kept = np.flatnonzero(np.isfinite(solve_shared(given, max_exits)))
+    thresholds = np.full(table.exits, np.inf)
+    name = "independent" if paper else "none"
+    if paper and len(kept):
+        thresholds[kept] = solve_independent(given.only(kept), table.classes)
+    elif len(kept):
+        name, thresholds[kept] = _per_exit(given.only(kept), table.classes, solver, steps, seed)
+    return Policy(tuple(float(t) for t in thresholds), fitted, solver=name)
 
 
-def _per_exit(given: Problem, solver: Solver, steps: int, seed: int) -> tuple[str, tuple[float, ...]]:
-    prepared = grids(given, steps)
-    work = float(prepared.thresholds.shape[1]) ** (given.exits - 1) * given.confidences.shape[1]
-    if solver == "exact" or (solver == "auto" and work <= EXACT_WORK):
+def _per_exit(given: Problem, classes: int, solver: Solver, steps: int, seed: int) -> tuple[str, tuple[float, ...]]:
+    simpler = solve_shared(given), solve_independent(given, classes)
+    prepared = grids(given, steps, *simpler)
+    if solver == "exact" or (solver == "auto" and _exact_work(given, prepared.never) <= EXACT_WORK):
         return "exact", prepared.values(solve_exact(given, prepared))
-    start = prepared.nearest(solve_shared(given))
-    found = solve_descent(given, prepared, [np.minimum(start, prepared.never)], seed)
-    return "descent", prepared.values(found)
+    starts = [prepared.indices(thresholds) for thresholds in simpler]
+    return "descent", prepared.values(solve_descent(given, prepared, starts, seed))
+
+
+def _exact_work(given: Problem, thresholds: int) -> float:
+    samples = given.confidences.shape[1]
+    leaves = float(thresholds) ** max(given.exits - 2, 0)
+    # with clusters there are no tables of the bound, so outcomes are evaluated one by one
+    per_leaf = thresholds**2 * samples / 10 if len(given.cluster) else thresholds**2 + samples
+    return leaves * per_leaf

@@ -15,6 +15,9 @@ from eennc.policy.table import Floats, Ints, ScoreTable
 Metric = Literal["accuracy", "balanced-accuracy"]
 Statistic = Literal["point", "upper95"]
 
+SLACK = 1e-9
+"""What sums of weights may be off by, so that a limit of exactly two samples allows two samples."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -33,6 +36,10 @@ class Loss:
         return self.point if statistic == "point" else self.upper95
 
 
+NO_LOSS = Loss(0.0, 0.0, 0.0, 0.0, 0.0)
+"""Of a network against itself: certain, unlike that of one which happens to be right on the same samples."""
+
+
 def metric_weights(table: ScoreTable, metric: Metric) -> Floats:
     """What each sample counts, float64 [n], adding up to 1: by its own weight, or so that each class that is there
     counts the same.
@@ -41,8 +48,38 @@ def metric_weights(table: ScoreTable, metric: Metric) -> Floats:
     if metric == "accuracy":
         return weights
     per_class = np.bincount(table.labels, weights, table.classes)
-    present = np.count_nonzero(per_class)
-    return weights / per_class[table.labels] / present
+    return weights / np.where(per_class > 0, per_class, 1)[table.labels] / np.count_nonzero(per_class)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Groups of samples that resemble each other (a speaker's, a patient's).
+
+    number: int64 [n], each sample's group, from 0. stratum: int64 [n], the part of the metric it counts in. weights:
+    float64 [G, C], what the samples of a group and stratum count together.
+    """
+
+    number: Ints
+    stratum: Ints
+    weights: Floats
+
+
+def strata(table: ScoreTable, metric: Metric) -> Ints:
+    """The part of the metric that each sample counts in, int64 [n]: its class for balanced accuracy, else 0."""
+    return table.labels if metric == "balanced-accuracy" else np.zeros(len(table), np.int64)
+
+
+def clusters(weights: Floats, groups: Ints | None, strata: Ints | None = None) -> Clusters | None:
+    """The samples' groups (int64 [n]) with metric weights [n], or None where there are fewer than two groups."""
+    if groups is None:
+        return None
+    names, number = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        return None
+    present, stratum = np.unique(np.zeros_like(groups) if strata is None else strata, return_inverse=True)
+    together = np.zeros((len(names), len(present)))
+    np.add.at(together, (number, stratum), weights)
+    return Clusters(number.astype(np.int64), stratum.astype(np.int64), together)
 
 
 def quantiles(groups: Ints | None) -> tuple[float, float]:
@@ -56,25 +93,56 @@ def quantiles(groups: Ints | None) -> tuple[float, float]:
     return float(stats.t.ppf(0.975, count - 1)), float(stats.t.ppf(0.95, count - 1))
 
 
-def paired_loss(base: NDArray[np.bool_], other: NDArray[np.bool_], weights: Floats, groups: Ints | None = None) -> Loss:
+def least_half_widths(weights: Floats) -> tuple[float, float]:
+    """The rule of three, which bounds a share of which nothing was seen: -ln(alpha) / n at alpha 0.025 and 0.05, with
+    n = 1 / sum of squared weights (Kish's effective number of samples). No bound is nearer to the point than this.
+    """
+    per_sample = float((weights**2).sum())
+    return -math.log(0.025) * per_sample, -math.log(0.05) * per_sample
+
+
+def loss_of(table: ScoreTable, correct: NDArray[np.bool_], metric: Metric) -> Loss:
+    """The loss of a network that is right on the samples `correct` (bool [n]) against the table's last classifier."""
+    weights = metric_weights(table, metric)
+    return paired_loss(table.correct[-1], correct, weights, table.groups, strata(table, metric))
+
+
+def paired_loss(
+    base: NDArray[np.bool_],
+    other: NDArray[np.bool_],
+    weights: Floats,
+    groups: Ints | None = None,
+    strata: Ints | None = None,
+) -> Loss:
     """The loss of `other` against `base` (whether each sample is right, bool [n]) with sample weights adding up to 1.
 
-    The variance is the sum over samples of (weight * difference)^2, which for equal weights is disagreement / n. With
-    two groups or more the sum is taken within each group first (cluster-robust, Liang and Zeger 1986), times
-    G / (G - 1).
-    Without any disagreement the bounds are those of the rule of three, -ln(0.05) / n with n = 1 / sum of weights^2.
+    With d = base - other, which is 1, 0 or -1, the loss is sum(w d). Its variance is sum((w d)^2), for equal weights
+    disagreement / n: that of a mean of independent samples, taken about zero instead of the loss, a little on the
+    safe side.
+
+    With two groups or more it is the cluster-robust variance (Liang and Zeger 1986) where that is larger: G / (G - 1)
+    times the sum over groups of (sum over the group's samples of w (d - loss of the sample's stratum))^2. Strata are
+    the classes for balanced accuracy, a mean of ratios whose denominators are estimates too. Bounds then use Student's
+    t with G - 1 degrees of freedom. Bounds are never nearer than `least_half_widths`, and stay within [-1, 1].
     """
     parts = weights * (base.astype(np.float64) - other)
     point = float(parts.sum())
-    clusters = 0 if groups is None else len(np.unique(groups))
-    if groups is not None and clusters >= 2:
-        sums = np.bincount(np.unique(groups, return_inverse=True)[1], parts)
-        variance = float((sums**2).sum()) * clusters / (clusters - 1)
-    else:
-        variance = float((parts**2).sum())
+    variance = float((parts**2).sum())
+    grouped = clusters(weights, groups, strata)
+    if grouped is not None:
+        count = len(grouped.weights)
+        in_stratum = grouped.weights.sum(axis=0)
+        stratum_loss = np.bincount(grouped.stratum, parts) / np.where(in_stratum > 0, in_stratum, 1)
+        residuals = np.bincount(grouped.number, parts) - grouped.weights @ stratum_loss
+        variance = max(variance, float((residuals**2).sum()) * count / (count - 1))
     error = math.sqrt(variance)
     two_sided, one_sided = quantiles(groups)
-    share = float((weights**2).sum())
-    least, least95 = -math.log(0.025) * share, -math.log(0.05) * share
+    least, least95 = least_half_widths(weights)
     half = max(two_sided * error, least)
-    return Loss(point, error, point - half, point + half, point + max(one_sided * error, least95))
+    return Loss(
+        point,
+        error,
+        lower=max(point - half, -1.0),
+        upper=min(point + half, 1.0),
+        upper95=min(point + max(one_sided * error, least95), 1.0),
+    )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eennc.policy.calibration import expected_calibration_error
 from eennc.policy.evaluate import evaluate
-from eennc.policy.statistics import Loss, Metric, Statistic, metric_weights, paired_loss
+from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of
 from eennc.policy.table import Costs, Policy, ScoreTable, Tables
 
 NEAR = 1e-4
@@ -39,7 +39,8 @@ class ExitRow:
 @dataclass(frozen=True)
 class Outcome:
     """What a network achieves on a split. macs: mean per sample. saved: share of the base network's MACs. recall: per
-    class, None where the split has none of it. loss: in the metric of the limit, against the base network.
+    class, None where the split has none of it. loss, balanced_loss: of accuracy and of balanced accuracy, against the
+    base network.
     """
 
     accuracy: float
@@ -48,6 +49,31 @@ class Outcome:
     macs: float
     saved: float
     loss: Loss
+    balanced_loss: Loss
+
+    def loss_in(self, metric: Metric) -> Loss:
+        """The loss in a metric."""
+        return self.loss if metric == "accuracy" else self.balanced_loss
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """An exit that was trained, whether it stayed or not: what it answers to ALL samples of the split.
+
+    exit: its number among those inserted. macs: of the network truncated here. loss: of that against the base network,
+    in the metric of the limit. The calibration error is that of the confidence at temperature 1, and at the one chosen
+    on calibration.
+    """
+
+    exit: int
+    place: str
+    kept: bool
+    macs: int
+    accuracy: float
+    loss: Loss
+    temperature: float
+    calibration_error_before: float
+    calibration_error: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +87,7 @@ class SplitSummary:
     eenn: Outcome
     static: Outcome
     exits: tuple[ExitRow, ...]
+    heads: tuple[HeadRow, ...]
     near_threshold: int
 
 
@@ -104,19 +131,15 @@ def summarise(
     calibration keeps the limit.
     """
     static = static_cut(tables, metric, limit, statistic)
-    splits = [
-        None if table is None else _split(table, tables, policy, metric, static)
-        for table in (tables.calibration, tables.test)
-    ]
-    assert splits[0] is not None
+    test = tables.test
     return Summary(
         metric=metric,
         limit=limit,
         statistic=statistic,
         solver=policy.solver,
         static_place=None if static is None else tables.places[static],
-        calibration=splits[0],
-        test=splits[1],
+        calibration=_split(tables.calibration, tables, policy, metric, static),
+        test=None if test is None else _split(test, tables, policy, metric, static),
         curve=tuple(_point(tables, solve_for(at), metric, at) for at in LIMITS),
     )
 
@@ -124,12 +147,10 @@ def summarise(
 def static_cut(tables: Tables, metric: Metric, limit: float, statistic: Statistic) -> int | None:
     """The exit at which the best static cut ends, or None for the whole network. Chosen on calibration."""
     table = tables.calibration
-    weights = metric_weights(table, metric)
     best, least = None, int(tables.costs.backbone[-1])
     for k in range(table.exits):
         macs = _static_macs(tables.costs, k)
-        loss = paired_loss(table.correct[-1], table.correct[k], weights, table.groups)
-        if macs < least and loss.of(statistic) <= limit + 1e-9:
+        if macs < least and loss_of(table, table.correct[k], metric).of(statistic) <= limit + SLACK:
             best, least = k, macs
     return best
 
@@ -139,21 +160,23 @@ def _static_macs(costs: Costs, exit: int) -> int:
 
 
 def outcome(
-    table: ScoreTable, correct: NDArray[np.bool_], macs: NDArray[np.int64], base_macs: int, metric: Metric
+    table: ScoreTable, correct: NDArray[np.bool_], macs: NDArray[np.int64], base_macs: int, is_base: bool = False
 ) -> Outcome:
-    """What a network with these answers (bool [n]) and costs (int64 [n]) achieves."""
+    """What a network with these answers (bool [n]) and costs (int64 [n]) achieves; `is_base`: the base network itself."""
     weights = table.sample_weights
     per_class = np.bincount(table.labels, weights, table.classes)
     right = np.bincount(table.labels, weights * correct, table.classes)
     recall = tuple(float(r / c) if c > 0 else None for r, c in zip(right, per_class, strict=True))
     mean = float(weights @ macs)
+
     return Outcome(
         accuracy=float(weights @ correct),
         balanced_accuracy=float(np.mean([share for share in recall if share is not None])),
         recall=recall,
         macs=mean,
         saved=1 - mean / base_macs if base_macs else 0.0,
-        loss=paired_loss(table.correct[-1], correct, metric_weights(table, metric), table.groups),
+        loss=NO_LOSS if is_base else loss_of(table, correct, "accuracy"),
+        balanced_loss=NO_LOSS if is_base else loss_of(table, correct, "balanced-accuracy"),
     )
 
 
@@ -165,18 +188,39 @@ def _split(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric, st
     cut = table.exits if static is None else static
     cut_macs = base_macs if static is None else _static_macs(costs, static)
     confidences = table.confidences(policy.temperatures)
-    thresholds = np.array(policy.thresholds)[:, None]
     passed = np.arange(table.exits)[:, None] <= evaluation.exit
-    near = (np.abs(confidences - thresholds) < NEAR) & passed
+    near = (np.abs(confidences - np.array(policy.thresholds)[:, None]) < NEAR) & passed
     return SplitSummary(
         split=table.split,
         samples=len(table),
         groups=None if table.groups is None else len(np.unique(table.groups)),
-        base=outcome(table, table.correct[-1], everywhere * base_macs, base_macs, metric),
-        eenn=outcome(table, evaluation.correct, evaluation.macs, base_macs, metric),
-        static=outcome(table, table.correct[cut], everywhere * cut_macs, base_macs, metric),
+        base=outcome(table, table.correct[-1], everywhere * base_macs, base_macs, is_base=True),
+        eenn=outcome(table, evaluation.correct, evaluation.macs, base_macs, is_base=not policy.active.any()),
+        static=outcome(table, table.correct[cut], everywhere * cut_macs, base_macs, is_base=static is None),
         exits=_rows(table, tables, policy, evaluation.exit, evaluation.correct),
+        heads=_heads(table, tables, policy, confidences, metric),
         near_threshold=int(near.any(axis=0).sum()),
+    )
+
+
+def _heads(
+    table: ScoreTable, tables: Tables, policy: Policy, confidences: NDArray[np.float32], metric: Metric
+) -> tuple[HeadRow, ...]:
+    raw = table.confidences((1.0,) * table.exits)
+    weights = table.sample_weights
+    return tuple(
+        HeadRow(
+            exit=k,
+            place=place,
+            kept=bool(policy.active[k]),
+            macs=_static_macs(tables.costs, k),
+            accuracy=float(weights @ table.correct[k]),
+            loss=loss_of(table, table.correct[k], metric),
+            temperature=policy.temperatures[k],
+            calibration_error_before=expected_calibration_error(raw[k], table.correct[k], weights),
+            calibration_error=expected_calibration_error(confidences[k], table.correct[k], weights),
+        )
+        for k, place in enumerate(tables.places)
     )
 
 
@@ -188,7 +232,7 @@ def _rows(
     stopping = tables.costs.stopping(policy.active)
     for k in range(table.exits + 1):
         last = k == table.exits
-        if not last and math.isinf(policy.thresholds[k]):
+        if not last and not policy.active[k]:
             continue
         here = exit == k
         share = float(weights[here].sum())
@@ -207,17 +251,8 @@ def _rows(
 
 
 def _point(tables: Tables, policy: Policy, metric: Metric, limit: float) -> CurvePoint:
-    found: list[tuple[float, float] | None] = []
-    base = int(tables.costs.backbone[-1])
-    for table in (tables.calibration, tables.test):
-        if table is None:
-            found.append(None)
-            continue
-        evaluation = evaluate(table, tables.costs, policy)
-        result = outcome(table, evaluation.correct, evaluation.macs, base, metric)
-        found.append((result.loss.point, result.saved))
-    calibration, test = found
-    assert calibration is not None
+    calibration = _loss_and_saving(tables.calibration, tables.costs, policy, metric)
+    test = None if tables.test is None else _loss_and_saving(tables.test, tables.costs, policy, metric)
     return CurvePoint(
         limit=limit,
         exits=int(policy.active.sum()),
@@ -226,3 +261,10 @@ def _point(tables: Tables, policy: Policy, metric: Metric, limit: float) -> Curv
         test_loss=None if test is None else test[0],
         test_saved=None if test is None else test[1],
     )
+
+
+def _loss_and_saving(table: ScoreTable, costs: Costs, policy: Policy, metric: Metric) -> tuple[float, float]:
+    evaluation = evaluate(table, costs, policy)
+    macs = float(table.sample_weights @ evaluation.macs)
+    base = int(costs.backbone[-1])
+    return loss_of(table, evaluation.correct, metric).point, 1 - macs / base if base else 0.0

@@ -21,11 +21,17 @@ Ints = NDArray[np.int64]
 @dataclass(frozen=True)
 class Costs:
     """MACs per sample. `backbone` int64 [K + 1]: of the backbone up to exit k, heads left out, the whole network in the
-    last entry. `head` int64 [K]: of each head.
+    last entry. `head` int64 [K]: of each head. Raises ValueError for shapes that do not fit and negative costs.
     """
 
     backbone: Ints
     head: Ints
+
+    def __post_init__(self) -> None:
+        if self.head.ndim != 1 or self.backbone.shape != (len(self.head) + 1,):
+            raise ValueError(f"costs of shapes {self.backbone.shape} and {self.head.shape}; want [K + 1] and [K]")
+        if self.backbone.min() < 0 or (self.head < 0).any():
+            raise ValueError("costs must not be negative")
 
     def stopping(self, active: NDArray[np.bool_]) -> Ints:
         """MACs of a sample that stops at exit k, or at the last classifier, int64 [K + 1], where the heads of exits not
@@ -40,7 +46,7 @@ class ScoreTable:
     """Scores of every exit on every sample of a split.
 
     scores: float32 [K + 1, n, classes], the last row the last classifier's. labels: int64 [n]. groups: int64 [n],
-    weights: float64 [n], or None.
+    weights: float64 [n] >= 0, or None. Raises UserError for a split that nothing can be learned from.
     """
 
     split: str
@@ -54,16 +60,21 @@ class ScoreTable:
         n, classes = self.scores.shape[1:]
         if n == 0:
             raise UserError(f"the {self.split} split is empty")
-        if len(self.labels) != n:
-            raise UserError(f"the {self.split} split has {n} samples and {len(self.labels)} labels")
+        for name, column in (("labels", self.labels), ("groups", self.groups), ("weights", self.weights)):
+            if column is not None and column.shape != (n,):
+                raise UserError(f"the {self.split} split has {n} samples, and {name} of shape {column.shape}")
         if self.labels.min() < 0 or self.labels.max() >= classes:
             wrong = int(self.labels.min() if self.labels.min() < 0 else self.labels.max())
             raise UserError(f"a label of the {self.split} split is {wrong}; the network has {classes} classes")
+        if self.weights is not None and not (np.isfinite(self.weights).all() and self.weights.min() >= 0):
+            raise UserError(f"a weight of the {self.split} split is negative, NaN or infinite")
+        if self.weights is not None and self.weights.sum() <= 0:
+            raise UserError(f"all weights of the {self.split} split are 0")
+        hint = "check the data's scale against `input:` in passes.yaml"
         if not np.isfinite(self.scores).all():
-            raise UserError(
-                f"the network answers NaN or infinity to a sample of the {self.split} split",
-                hint="check the data's scale against `input:` in passes.yaml",
-            )
+            raise UserError(f"the network answers NaN or infinity to a sample of the {self.split} split", hint=hint)
+        if n > 1 and (self.scores[-1] == self.scores[-1, :1]).all():
+            raise UserError(f"the network gives every sample of the {self.split} split the same scores", hint=hint)
 
     def __len__(self) -> int:
         return int(self.scores.shape[1])
@@ -91,29 +102,41 @@ class ScoreTable:
     @cached_property
     def sample_weights(self) -> Floats:
         """Weights that add up to 1, float64 [n]."""
-        weights = np.ones(len(self)) if self.weights is None else self.weights
+        weights = np.ones(len(self)) if self.weights is None else self.weights.astype(np.float64)
         return weights / weights.sum()
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of all splits of one network, whose exits stand at `places` [K]."""
+    """The tables of all splits of one network, whose exits stand at `places` [K]. Raises ValueError where the numbers of
+    exits differ.
+    """
 
     places: tuple[str, ...]
     costs: Costs
     calibration: ScoreTable
     test: ScoreTable | None = None
 
+    def __post_init__(self) -> None:
+        counts = {len(self.places), len(self.costs.head), self.calibration.exits}
+        counts |= set() if self.test is None else {self.test.exits}
+        if len(counts) != 1:
+            raise ValueError(f"places, costs and tables have different numbers of exits: {sorted(counts)}")
+
 
 @dataclass(frozen=True)
 class Policy:
     """A threshold and a temperature per exit [K]. A sample stops at the first exit whose confidence is at least its
-    threshold. A threshold of inf takes the exit out of the network.
+    threshold, both float32. A threshold of inf takes the exit out of the network.
+
+    solver: which one found it. shared: whether all exits that stay have the same threshold by intent.
     """
 
     thresholds: tuple[float, ...]
     temperatures: tuple[float, ...]
+    rule: str = "max_probability"
     solver: str = ""
+    shared: bool = False
 
     @property
     def active(self) -> NDArray[np.bool_]:

@@ -94,7 +94,7 @@ class _Training:
         self.mean = torch.from_numpy(self.scaling.mean.astype(np.float32))
         self.inverse = torch.from_numpy(self.scaling.inverse.astype(np.float32))
         self.features = torch.from_numpy(features)
-        power = {"none": 0.0, "sqrt": 0.5, "full": 1.0}[recipe.balance]
+        power = {"equal": 0.0, "sqrt": 0.5, "full": 1.0}[recipe.balance]
         self.weights = torch.from_numpy(sample_weights(targets, power))
         self.teacher = torch.from_numpy(np.asarray(targets.teacher, np.float32))
         self.labels = None if targets.labels is None else torch.from_numpy(targets.labels.astype(np.int64))
@@ -120,7 +120,7 @@ class _Training:
         optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
         size = recipe.batch_for(len(self.rows))
         per_epoch = recipe.steps_per_epoch(len(self.rows))
-        epochs = recipe.epochs_for(len(self.rows))
+        epochs = recipe.epochs_for(len(self.features))
         steps = epochs * per_epoch
         step = 0
         best: tuple[float, int, list[Tensor]] | None = None

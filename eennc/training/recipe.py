@@ -12,10 +12,10 @@ LEAST_STEPS = 20
 """Steps per epoch below which the batch is made smaller."""
 STEPS = 2000
 """Steps after which heads have learnt what they will (`benchmarks/heads.py`)."""
-EPOCHS = (10, 200)
-"""The fewest and the most epochs that are chosen for that."""
+FEWEST_EPOCHS = 10
+"""Every sample is seen so often, however many there are."""
 
-Balance = Literal["none", "sqrt", "full"]
+Balance = Literal["equal", "sqrt", "full"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,10 @@ class Recipe:
         return max(1, min(self.batch, samples // LEAST_STEPS))
 
     def epochs_for(self, samples: int) -> int:
-        """`epochs`, or as many as make about `STEPS` steps, within `EPOCHS`."""
+        """`epochs`, or as many as make about `STEPS` steps, at least `FEWEST_EPOCHS` (held-out samples counted)."""
         if self.epochs is not None:
             return self.epochs
-        fewest, most = EPOCHS
-        return min(most, max(fewest, round(STEPS / self.steps_per_epoch(samples))))
+        return max(FEWEST_EPOCHS, round(STEPS / self.steps_per_epoch(samples)))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from annotated_types import Interval
 
 from eennc.ir.graph import Module
+from eennc.ir.op import Op
 from eennc.ir.ops.candidate import Candidate
 from eennc.passes.base import Context, Pass
 
@@ -38,7 +39,8 @@ class DropLateExits(Pass):
     def run(self, module: Module, ctx: Context) -> bool:
         """Changed where a mark went."""
         limit = self.share * sum(op.macs() for op in module.main.ops)
-        done, kept = 0, []
+        done = 0
+        kept: list[Op] = []
         for op in module.main.ops:
             done += op.macs()
             if not isinstance(op, Candidate) or done <= limit:

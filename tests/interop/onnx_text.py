@@ -35,9 +35,7 @@ def network(
         model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
         if ir < 4:
             model.graph.input.append(
-                onnx.helper.make_tensor_value_info(
-                    name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
-                )
+                onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
             )
     return model
 

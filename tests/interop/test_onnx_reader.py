@@ -146,9 +146,7 @@ def test_what_is_computed_from_weights_alone_is_a_weight() -> None:
 def test_constants_of_large_nodes_are_set_aside_like_initializers() -> None:
     model = network("y = Gemm (x, w)", x="float[N, 40]", y="float[N, 30]")
     weight = np.random.default_rng(0).standard_normal((40, 30)).astype(np.float32)
-    model.graph.node.insert(
-        0, onnx.helper.make_node("Constant", [], ["w"], value=onnx.numpy_helper.from_array(weight))
-    )
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["w"], value=onnx.numpy_helper.from_array(weight)))
     module = imported(model, (2, 40), tolerance=1e-4)
     assert [weight.name for weight in module.weights()] == ["w.transposed"]
 
@@ -332,6 +330,13 @@ def test_a_symbolic_batch_of_any_name_is_the_batch() -> None:
     for given in ("batch_size", "?", "unk__0"):
         model = network("y = Relu (x)", x=f"float[{given}, 4]", y="float[other, 4]")
         assert module_from_proto(model, "net").main.returns[0].type == TensorType(("N", 4))
+
+
+def test_stated_shapes_of_a_batch_once_baked_are_forgotten() -> None:
+    model = network("a = LRN <size = 3> (x) y = Relu (a)", x="float[N, 4, 5, 5]", y="float[1, 4, 5, 5]")
+    model.graph.value_info.append(onnx.helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, [1, 4, 5, 5]))
+    module = imported(model, (1, 4, 5, 5))
+    assert module.main.ops[0].results[0].type == TensorType(("N", 4, 5, 5))
 
 
 def test_ir_version_3_and_overridable_weights() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from eennc.ir.graph import Module
 from eennc.ir.parser import parse_module, parse_type
 from eennc.ir.types import Array
+from eennc.support.options import parse_inline
 
 _NAME = r'(?:"[^"]*"|[\w.$/-]+)'
 _TENSOR = re.compile(r"tensor<[^>]*>")
@@ -21,22 +22,26 @@ _LAYER = re.compile(rf"= nn\.(?:conv|dense) (%{_NAME}), (@{_NAME})(?:, (@{_NAME}
 class Example:
     before: str
     after: str
+    options: dict[str, object]
 
 
 def examples_of(doc: str) -> list[Example]:
     """The pairs of blocks, in order."""
-    blocks: list[tuple[str, list[str]]] = []
+    blocks: list[tuple[str, str, list[str]]] = []
     for line in textwrap.dedent(f"    {doc}").splitlines():
-        heading = re.fullmatch(r"(Before|After):", line)
+        heading = re.fullmatch(r"(Before|After)(?: \((.*)\))?:", line)
         if heading:
-            blocks.append((heading[1], []))
+            blocks.append((heading[1], heading[2] or "", []))
         elif blocks and line.startswith("    "):
-            blocks[-1][1].append(line.strip())
+            blocks[-1][2].append(line.strip())
         elif blocks and line.strip():
-            blocks.append(("", []))
-    found = [(title, "\n".join(lines)) for title, lines in blocks if title]
-    assert [title for title, _ in found] == ["Before", "After"] * (len(found) // 2), "blocks come in pairs"
-    return [Example(before, after) for (_, before), (_, after) in zip(found[::2], found[1::2], strict=True)]
+            blocks.append(("", "", []))
+    found = [(title, options, "\n".join(lines)) for title, options, lines in blocks if title]
+    assert [title for title, *_ in found] == ["Before", "After"] * (len(found) // 2), "blocks come in pairs"
+    return [
+        Example(before, after, parse_inline(f"options{{{options}}}")[0][1])
+        for (_, _, before), (_, options, after) in zip(found[::2], found[1::2], strict=True)
+    ]
 
 
 def snippet_module(text: str, declared: str = "") -> Module:
@@ -63,7 +68,7 @@ def snippet_module(text: str, declared: str = "") -> Module:
     graph = body if body[0].startswith("graph ") else _graph(body, arguments, types)
     whole = [
         "eir 1",
-        f"module @example stage {_stage(text)} {header[-1] if header else ''} {{",
+        f"module @example {_header(header[-1] if header else '', text)} {{",
         *(f"weight {name} : {weights[name][0]}{weights[name][1]}" for name in used),
         *graph,
         "}",
@@ -72,10 +77,12 @@ def snippet_module(text: str, declared: str = "") -> Module:
     return parse_module("\n".join(whole), arrays)
 
 
-def _stage(text: str) -> str:
+def _header(written: str, text: str) -> str:
+    if written.startswith("stage "):
+        return written
     if text.count("graph @") > 1:
-        return "segmented"
-    return "exits-placed" if " ee.exit " in text else "imported"
+        return f"stage segmented {written}"
+    return f"stage {'exits-placed' if ' ee.exit ' in text else 'imported'} {written}"
 
 
 def _results(line: str) -> dict[str, str]:
@@ -86,23 +93,22 @@ def _results(line: str) -> dict[str, str]:
 
 
 def _implied(line: str, types: dict[str, str]) -> list[tuple[str, str]]:
-    """Types of the weights of a dense op, or of a convolution taken for pointwise."""
+    """Types of the weights of a dense op, or of a convolution without strides and pads."""
     layer = _LAYER.search(line)
     if layer is None:
         return []
     (result,) = (parse_type(type) for type in _results(line).values())
     x = parse_type(types[layer[1]])
     axis = 1 if "nn.conv" in line else -1
-    weight = [result.shape[axis], x.shape[axis], *[1] * (x.rank - 2 if axis == 1 else 0)]
+    spatial = zip(x.shape[2:], result.shape[2:], strict=True) if axis == 1 else ()
+    weight = [result.shape[axis], x.shape[axis], *(int(before) - int(after) + 1 for before, after in spatial)]
     implied = [(layer[2], f"tensor<{'x'.join(map(str, weight))}xf32>")]
     return [*implied, (layer[3], f"tensor<{result.shape[axis]}xf32>")] if layer[3] else implied
 
 
 def _graph(body: list[str], arguments: dict[str, str], types: dict[str, str]) -> list[str]:
-    if body[-1].startswith("return "):
-        returned = re.findall(rf"[%@]{_NAME}", body[-1])
-    else:
-        returned = list(_results(body[-1]))
+    last = body[-1]
+    returned = re.findall(rf"[%@]{_NAME}", last) if last.startswith("return ") else list(_results(last))
     return [
         f"graph @main({', '.join(f'{name}: {type}' for name, type in arguments.items())})"
         f" -> {', '.join(types[name] for name in returned)} {{",

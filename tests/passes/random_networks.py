@@ -30,6 +30,7 @@ from eennc.ir.ops.shape_of import ShapeOf
 from eennc.ir.ops.slice import Slice
 from eennc.ir.ops.sub import Sub
 from eennc.ir.ops.transpose import Transpose
+from eennc.ir.ops.unsqueeze import Unsqueeze
 from eennc.ir.types import TensorType
 from eennc.ir.values import Argument, Result, Value, Weight
 
@@ -86,7 +87,19 @@ def batch_norm(b, x, values):
 
 
 def activation(b, x, values):
-    return b.add(b.draw(st.sampled_from([Relu(x=x), Clip(x=x, minimum=0, maximum=6), Clip(x=x, minimum=0), Clip(x=x)])))
+    return b.add(
+        b.draw(
+            st.sampled_from(
+                [
+                    Relu(x=x),
+                    Clip(x=x, minimum=0, maximum=6),
+                    Clip(x=x, minimum=0),
+                    Clip(x=x),
+                    Clip(x=x, minimum=-1, maximum=6),
+                ]
+            )
+        )
+    )
 
 
 def arithmetic(b, x, values):
@@ -139,12 +152,26 @@ def computed_shape(b, x, values):
         other = b.add(Gather(x=shape, indices=b.integers(1)))
         target = b.add(Concat(xs=[first, other, b.integers(-1, 6)], axis=0))
     else:
+        if b.draw(st.booleans()):
+            # as torch exports x.size(0)
+            scalar = b.add(Gather(x=shape, indices=Weight(f"s{len(b.graph.ops)}", np.array(0))))
+            first = b.add(Unsqueeze(x=scalar, axes=(0,)))
         target = b.add(Concat(xs=[first, b.integers(*rest)], axis=0))
     unknown = TensorType(("?", "?", "?", "?"))
     flat = b.add(Flatten(x=x))
     back = b.graph.add(DynamicReshape(x=flat, shape=target, types=[unknown])).result
     # types with ? would keep other steps from building on it
     return b.add(Add(a=back, b=x))
+
+
+def twins(b, x, values):
+    """Two ops that differ in one attribute, or in none."""
+    weight, pads = b.weight(4, 4, 1, 1), b.draw(st.sampled_from([(1, 1, 1, 1), (2, 2, 0, 0), (0, 0, 2, 2)]))
+    pool = {"kernel": (3, 3)}
+    first = b.add(AveragePool(x=x, pads=(1, 1, 1, 1), **pool))
+    second = b.add(AveragePool(x=x, pads=pads, **pool))
+    third = b.add(AveragePool(x=x, pads=(1, 1, 1, 1), count_include_pad=b.draw(st.booleans()), **pool))
+    return b.add(Conv(x=b.add(Add(a=b.add(Add(a=first, b=second)), b=third)), weight=weight))
 
 
 def dead(b, x, values):
@@ -158,7 +185,7 @@ def filled(b, x, values):
 
 STEPS = [
     conv, conv, conv, batch_norm, batch_norm, activation, activation, arithmetic, arithmetic, residual, nothing,
-    something_like_nothing, there_and_back, computed_shape, dead, filled,
+    something_like_nothing, there_and_back, computed_shape, twins, dead, filled,
 ]  # fmt: skip
 
 
@@ -170,6 +197,7 @@ def classifier(b: Builder, x: Value) -> Value:
                 lambda: ReduceMean(x=x, axes=(-1, -2), keepdims=False),
                 lambda: AveragePool(x=x, kernel=(6, 6)),
                 lambda: MaxPool(x=x, kernel=(6, 6)),
+                lambda: AveragePool(x=x, kernel=(6, 6), pads=(1, 1, 0, 0), strides=(9, 9), count_include_pad=True),
             ]
         )
     )

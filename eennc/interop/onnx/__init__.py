@@ -7,4 +7,4 @@ INTERNAL_OPSET = 20
 OLDEST_OPSET = 7
 """Older models are refused: the version converter has no adapters for them."""
 IR_VERSION = 10
-"""The `ir_version` of all models that eennc handles inside or writes; onnx's own default is newer than onnxruntime reads."""
+"""The `ir_version` of all models inside and written; onnx's own default is newer than onnxruntime reads."""

@@ -52,7 +52,6 @@ class Node:
     def __init__(
         self,
         *,
-        op_type: str,
         inputs: Sequence[Value | None],
         attrs: Mapping[str, Any],
         outputs: Sequence[str],
@@ -61,7 +60,6 @@ class Node:
         origin: Origin,
         derived: Derived,
     ) -> None:
-        self.op_type = op_type
         self.inputs = inputs
         self.output_types = output_types
         self.origin = origin

@@ -220,12 +220,18 @@ def _name_batch(light: onnx.ModelProto, info: onnx.ValueInfoProto, place: Place)
     else:
         batch = dims[0].dim_param or "N"
         dims[0].dim_param = batch
-    # symbols that the exporter made up for later tensors would hide what inference finds
-    for later in (*light.graph.value_info, *light.graph.output):
-        for dim in later.type.tensor_type.shape.dim:
-            if dim.dim_param and dim.dim_param != batch:
-                dim.ClearField("dim_param")
+    _forget_symbols(light.graph, batch)
     return batch
+
+
+def _forget_symbols(graph: onnx.GraphProto, batch: str | None) -> None:
+    """Take what would hide shape inference's findings out of the stated shapes: symbols that the exporter made up, and
+    under a free batch the first size, which may be of a batch that once was baked.
+    """
+    for info in (*graph.value_info, *graph.output):
+        for index, dim in enumerate(info.type.tensor_type.shape.dim):
+            if dim.dim_param != batch and (dim.dim_param or (batch is not None and index == 0)):
+                dim.Clear()
 
 
 def _raised(light: onnx.ModelProto, place: Place) -> onnx.ModelProto:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -26,6 +26,11 @@ from eennc.ir.ops.opaque import Opaque
 from eennc.ir.types import BATCH, UNKNOWN, Dim, TensorType
 from eennc.ir.values import Argument, Value, Weight
 from eennc.support.diagnostics import Place, UserError
+
+SurgeonTensor = Any
+"""A tensor of graphsurgeon's, whose base class does not declare what all tensors have."""
+
+Shape = Sequence[int | str | None]
 
 
 def read_model(path: Path) -> Module:
@@ -78,8 +83,9 @@ class _Lowering:
 
     def module(self, name: str) -> Module:
         """The whole network."""
-        (output,) = self._graph.outputs
-        tensor = next(tensor for tensor in self._graph.inputs if tensor.name == self._prepared.input.name)
+        output = cast(SurgeonTensor, self._graph.outputs[0])
+        inputs = cast("list[SurgeonTensor]", self._graph.inputs)
+        tensor = next(tensor for tensor in inputs if tensor.name == self._prepared.input.name)
         argument_type = self._type(tensor)
         assert argument_type is not None  # prepare has checked it
         argument = Argument(tensor.name, argument_type)
@@ -117,14 +123,14 @@ class _Lowering:
         self._values.update(zip(outputs, found, strict=False))
 
     def _view(self, node: gs.Node, proto: onnx.NodeProto, origin: Origin) -> Node:
-        returned = self._graph.outputs[0].name
+        outputs: Sequence[SurgeonTensor] = node.outputs
+        returned: SurgeonTensor = self._graph.outputs[0]
         return Node(
-            op_type=node.op,
             inputs=[self._value(name, node) if name else None for name in proto.input],
             attrs=node.attrs,
             outputs=proto.output,
-            output_types=[self._type(tensor) for tensor in node.outputs],
-            used=[bool(tensor.outputs) or tensor.name == returned for tensor in node.outputs],
+            output_types=[self._type(tensor) for tensor in outputs],
+            used=[bool(tensor.outputs) or tensor is returned for tensor in outputs],
             origin=origin,
             derived=self._derived,
         )
@@ -170,7 +176,7 @@ class _Lowering:
             origin=origin,
         )
 
-    def _result_type(self, tensor: gs.Tensor, node: gs.Node) -> TensorType:
+    def _result_type(self, tensor: SurgeonTensor, node: gs.Node) -> TensorType:
         found = self._type(tensor)
         if found is None:
             if self._asked is None:
@@ -186,9 +192,9 @@ class _Lowering:
 
     def _ask(self) -> dict[str, TensorType]:
         """What onnxruntime says about tensors that ONNX's inference knows nothing of."""
-        made = [tensor for node in self._graph.nodes for tensor in node.outputs if not tensor.is_empty()]
+        made: list[SurgeonTensor] = [tensor for node in self._graph.nodes for tensor in node.outputs]
         ports = inferred_by_onnxruntime(
-            self._prepared.model, [tensor.name for tensor in made if self._type(tensor) is None]
+            self._prepared.model, [tensor.name for tensor in made if tensor.name and self._type(tensor) is None]
         )
         return {
             name: TensorType(tuple(self._dim(dim) for dim in port.shape), port.dtype)
@@ -196,7 +202,7 @@ class _Lowering:
             if port.dtype is not None
         }
 
-    def _type(self, tensor: gs.Tensor) -> TensorType | None:
+    def _type(self, tensor: SurgeonTensor) -> TensorType | None:
         if tensor.is_empty():
             return None
         what = f"tensor '{tensor.name}'"
@@ -209,7 +215,7 @@ class _Lowering:
         if not isinstance(code, int):
             code = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(code))
         dtype = dtype_of(code, what, self._prepared.place)
-        return TensorType(tuple(self._dim(dim) for dim in tensor.shape), dtype)
+        return TensorType(tuple(self._dim(dim) for dim in cast(Shape, tensor.shape)), dtype)
 
     def _dim(self, dim: int | str | None) -> Dim:
         if isinstance(dim, int):

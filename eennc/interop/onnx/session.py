@@ -31,7 +31,10 @@ _DTYPES = {
 }
 _FATAL = 4
 """onnxruntime's log level at which it prints nothing about what it also raises."""
-_USERS_FAULT = ("NoSuchFile", "InvalidProtobuf", "InvalidGraph", "NotImplemented", "InvalidArgument", "NoModel")
+_NOT_OURS = ("NotImplemented", "InvalidArgument")
+"""Errors that are about a foreign operator or the data, whoever wrote the model."""
+_BAD_MODEL = ("NoSuchFile", "InvalidProtobuf", "InvalidGraph", "NoModel", "Fail")
+"""Errors that are the user's where the model is a file."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class Session:
 
     Give a `Path` where the model has external data. `threads` 0 leaves the number to onnxruntime. `weights` gives the
     contents of initializers that `model` only declares (`Emitter.skeleton`); onnxruntime reads them where they are,
-    without a copy. `optimise` False keeps the graph as it is. Raises UserError where onnxruntime refuses the model.
+    without a copy. `optimise` False keeps the graph as it is.
+
+    Raises UserError where onnxruntime refuses a file, an operator or the data, RuntimeError for all else.
     """
 
     def __init__(
@@ -96,7 +101,9 @@ class Session:
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
             text = str(error).strip()
-            if type(error).__name__ in _USERS_FAULT or "is not a registered function/op" in text:
+            kind = type(error).__name__
+            users_model = self._place is not None and kind in _BAD_MODEL
+            if users_model or kind in _NOT_OURS or "is not a registered function/op" in text:
                 raise UserError(f"onnxruntime cannot {doing}: {text}", place=self._place) from None
             raise RuntimeError(f"onnxruntime cannot {doing}: {text}") from error
 

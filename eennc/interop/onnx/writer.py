@@ -101,11 +101,14 @@ class Emitter:
 
     def integers(self, items: Sequence[int], role: str) -> str:
         """A new int64 initializer of rank 1, named after its role in the op that is being emitted."""
-        return self.constant(np.array(items, np.int64), f"{self._place}.{role}")
+        return self.constant(np.array(items, np.int64), self._local(role))
 
     def scalar(self, number: float, dtype: DType, role: str) -> str:
         """A new initializer of rank 0, named after its role in the op that is being emitted."""
-        return self.constant(np.array(number, dtype.numpy), f"{self._place}.{role}")
+        return self.constant(np.array(number, dtype.numpy), self._local(role))
+
+    def _local(self, role: str) -> str:
+        return f"{self._place}.{role}" if self._place else role
 
     def need_domain(self, domain: str, version: int) -> None:
         """Note that a node is of a foreign domain."""
@@ -215,9 +218,7 @@ class Emitter:
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.GraphProto:
         """What was collected, as a graph; the contents of initializers are still to come."""
-        return onnx.GraphProto(
-            name=name, input=inputs, output=outputs, node=self.nodes, initializer=self.initializers
-        )
+        return onnx.GraphProto(name=name, input=inputs, output=outputs, node=self.nodes, initializer=self.initializers)
 
     def skeleton(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
@@ -228,7 +229,9 @@ class Emitter:
             ir_version=IR_VERSION,
             producer_name="eennc",
             graph=self.graph(name, inputs, outputs),
-            opset_import=[onnx.OperatorSetIdProto(domain=domain, version=version) for domain, version in opsets.items()],
+            opset_import=[
+                onnx.OperatorSetIdProto(domain=domain, version=version) for domain, version in opsets.items()
+            ],
         )
 
     def model(

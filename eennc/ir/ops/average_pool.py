@@ -39,7 +39,8 @@ class AveragePool(Op):
 
     def infer(self) -> TensorType:
         """[n, c, spatial...]."""
-        return feature_map(self.x.type, self.x.type.shape[1], self.windows().output)
+        output = self.windows().output
+        return feature_map(self.x.type, self.x.type.shape[1], output)
 
     def evaluate(self, x: Array) -> Array:
         """Sums over counts."""

@@ -25,6 +25,8 @@ class Exit(Op):
     `exit` numbers the exits from 0 in the order of the data flow, `place` names the tensor it stands behind.
     """
 
+    pure = False
+
     scores = tensor(rank=2)
     carry = tensors()
     exit = integer(minimum=0)

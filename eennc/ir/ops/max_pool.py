@@ -37,7 +37,8 @@ class MaxPool(Op):
 
     def infer(self) -> TensorType:
         """[n, c, spatial...]."""
-        return feature_map(self.x.type, self.x.type.shape[1], self.windows().output)
+        output = self.windows().output
+        return feature_map(self.x.type, self.x.type.shape[1], output)
 
     def evaluate(self, x: Array) -> Array:
         """The maximum; padding never wins."""

@@ -64,7 +64,7 @@ class FoldBatchnorm(Pass):
                 return None
             source = _source(op)
             before = walk.producer(source) if source else None
-            if not isinstance(before, (Conv, Dense)):
+            if not isinstance(before, (Conv, Dense)) or before.activation != "none":
                 return None
             if before.result.type != op.result.type or not before.result.type.dtype.is_float:
                 return None

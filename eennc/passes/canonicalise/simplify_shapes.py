@@ -61,6 +61,9 @@ class SimplifyShapes(Pass):
         names = WeightNames(module)
 
         def rule(op: Op, walk: Walk) -> Sequence[Value] | None:
+            constant = _constant(op, names)
+            if constant is not None:
+                return [constant]
             if isinstance(op, Shaping):
                 new = _reshaped(op, walk)
             elif isinstance(op, (AveragePool, MaxPool)):
@@ -68,30 +71,26 @@ class SimplifyShapes(Pass):
             elif isinstance(op, ReduceMean):
                 new = _global_mean(op)
             else:
-                return _constant(op, names)
-            if new is None:
-                return None
-            for made in new:
+                new = None
+            for made in new or ():
                 made.origin = op.origin.via(self.name)
                 made.notes = dict(op.notes)
                 walk.emit(made)
-            return new[-1].results
+            return new[-1].results if new else None
 
         return rewrite(module, rule)
 
 
-def _constant(op: Op, names: WeightNames) -> list[Value] | None:
+def _constant(op: Op, names: WeightNames) -> Weight | None:
     """What a shape computation gives, as a weight."""
-    if len(op.results) != 1 or op.result.type.dtype.is_float or not (op.inputs or op.name.startswith("shape.")):
-        return None
-    if not op.name.startswith(("shape.", "nn.")) or not op.result.type.known:
+    if len(op.results) != 1 or not op.result.type.known:
         return None
     known = known_shape(op.result)
     if known is None or not all(isinstance(dim, int) for dim in known):
         return None
     type = op.result.type
     array = np.array(known, type.dtype.numpy).reshape(type.concrete())
-    return [Weight(names.new(op.origin.node or "shape"), array)]
+    return Weight(names.new(op.origin.node or "shape"), array)
 
 
 def _reshaped(op: Shaping, walk: Walk) -> list[Op] | None:
@@ -99,6 +98,9 @@ def _reshaped(op: Shaping, walk: Walk) -> list[Op] | None:
     while isinstance(source, Result) and isinstance(source.op, Reshape) and not walk.marked(source):
         source = source.op.x
     type = source.type
+    if not type.dtype.is_float and op.result.type.rank < 2:
+        # a shape computation, which known_shape follows in the form it has
+        return None
     if not type.known or (type.layout is not None and type.layout != op.result.type.layout):
         return None
     shape = _target(op)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol, cast
+from typing import Annotated, ClassVar
 
-import networkx as nx
 from annotated_types import Ge, Le
 
 from eennc.ir.graph import Graph, Module
@@ -14,40 +14,42 @@ from eennc.ir.op import Op
 from eennc.ir.ops.candidate import Candidate
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.opaque import Opaque
-from eennc.ir.ops.reshape import Reshape
+from eennc.ir.types import BATCH, DType
 from eennc.ir.values import Result, Value
 from eennc.passes.base import Context, Pass
-from eennc.passes.exits.classifier import find_classifier
+from eennc.passes.exits.classifier import find_classifier, prepare_scores
+from eennc.passes.exits.flow import Link, chain_of, computes, fed, is_gate
 from eennc.support.diagnostics import UserError, did_you_mean
+
+_LAYING_OUT = frozenset(f"nn.{name}" for name in ("flatten", "reshape", "squeeze", "transpose"))
 
 
 @dataclass(frozen=True)
 class FindExits(Pass):
-    """Mark the tensors behind which an exit may stand: all later work flows through them, a block ends there.
+    """Mark the tensors behind which an exit may stand: all later work flows through them, and a block ends there.
 
-    They are the dominators of the output; never inside a residual block or between parallel branches. Also finds the
-    classifier, and sets the module's attributes `classes` and `scores`.
+    They are dominators of the output, so never inside a residual block or between parallel branches, and stand behind
+    activation, normalisation and pooling. A depthwise convolution and the pointwise ones around it are one block, and a
+    pointwise convolution that narrows begins one. Also finds the classifier, and sets the module's attributes `classes`
+    and `scores`.
 
     Before:
-        graph @main(%input: tensor<Nx2x4x4xf32>) -> tensor<Nx3xf32> {
-          %0 = nn.conv %input, @a : tensor<Nx4x4x4xf32> loc("m.onnx", "/a/Conv")
-          %1 = nn.relu %0 : tensor<Nx4x4x4xf32> loc("m.onnx", "/a/Relu")
-          %2 = nn.conv %1, @b : tensor<Nx4x4x4xf32> loc("m.onnx", "/b/Conv")
-          %3 = nn.flatten %2 : tensor<Nx64xf32>
-          %4 = nn.dense %3, @c : tensor<Nx3xf32>
-          return %4
-        }
+        argument %x : tensor<Nx2x4x4xf32>
+        weight @b : tensor<4x4x3x3xf32>
+        %0 = nn.conv %x, @a : tensor<Nx4x4x4xf32> loc("m.onnx", "/block1/Conv")
+        %1 = nn.relu %0 : tensor<Nx4x4x4xf32> loc("m.onnx", "/block1/Relu")
+        %2 = nn.conv %1, @b {pads = [1, 1, 1, 1]} : tensor<Nx4x4x4xf32> loc("m.onnx", "/block2/Conv")
+        %3 = nn.flatten %2 : tensor<Nx64xf32>
+        %4 = nn.dense %3, @c : tensor<Nx3xf32>
     After:
-        graph @main(%input: tensor<Nx2x4x4xf32>) -> tensor<Nx3xf32> {
-          %0 = nn.conv %input, @a : tensor<Nx4x4x4xf32> loc("m.onnx", "/a/Conv")
-          %1 = nn.relu %0 : tensor<Nx4x4x4xf32> loc("m.onnx", "/a/Relu")
-          ee.candidate %1 {place = "a"}
-          %2 = nn.conv %1, @b : tensor<Nx4x4x4xf32> loc("m.onnx", "/b/Conv")
-          ee.candidate %2 {place = "b"}
-          %3 = nn.flatten %2 : tensor<Nx64xf32>
-          %4 = nn.dense %3, @c : tensor<Nx3xf32>
-          return %4
-        }
+        module stage imported attributes {classes = 3, scores = "logits"}
+        %0 = nn.conv %x, @a : tensor<Nx4x4x4xf32> loc("m.onnx", "/block1/Conv")
+        %1 = nn.relu %0 : tensor<Nx4x4x4xf32> loc("m.onnx", "/block1/Relu")
+        ee.candidate %1 {place = "block1"} loc("m.onnx", "/block1/Relu", "find-exits")
+        %2 = nn.conv %1, @b {pads = [1, 1, 1, 1]} : tensor<Nx4x4x4xf32> loc("m.onnx", "/block2/Conv")
+        %3 = nn.flatten %2 : tensor<Nx64xf32>
+        %4 = nn.dense %3, @c : tensor<Nx3xf32>
+        return %4
     """
 
     ensures: ClassVar[frozenset[str]] = frozenset({"candidates"})
@@ -56,35 +58,35 @@ class FindExits(Pass):
     """Names, or patterns such as `layer2.*`, of the places to keep; all where empty."""
     min_saving: Annotated[float, Ge(0), Le(1)] = 0.02
     """A place is left out where less than this share of all MACs comes after it."""
+    min_gap: Annotated[float, Ge(0), Le(1)] = 0.01
+    """A place is left out where less than this share of all MACs lies between it and the place before."""
 
     def run(self, module: Module, ctx: Context) -> bool:
-        """Add the marks."""
+        """Add the marks; those that are there already stay."""
+        if module.stage != "imported":
+            raise UserError(f"find-exits: the module is in stage '{module.stage}', its exits are placed already")
         main = module.main
-        _check_inputs(main)
-        classifier = find_classifier(main)
-        module.attributes["classes"] = classifier.classes
-        module.attributes["scores"] = "probabilities" if classifier.probabilities else "logits"
-        if classifier.output.type.rank > 2:
-            batch = classifier.output.type.shape[0]
-            flat = Reshape(x=classifier.output, shape=(batch if isinstance(batch, int) else -1, classifier.classes))
-            main.add(flat)
-            main.returns = [flat.result]
-        found = places_of(main, self.min_saving)
+        changed = prepare_scores(module)
+        marked = {op.x: op.place for op in main.ops if isinstance(op, Candidate)}
+        found = places_of(main, self.min_saving, self.min_gap, taken=marked.values())
         if not found:
-            raise UserError(
-                "no place for an exit: no tensor on the way carries all that follows and leaves work worth saving",
-                hint=f"min_saving is {self.min_saving}; a smaller one allows later places",
-            )
+            raise UserError("no place for an exit: " + _reason(main), hint=self._advice())
         kept = self._selected(found)
-        names = {value: Candidate(x=value, place=name) for name, value in found.items() if name in kept}
-        makers = {cast(Result, value).op: mark for value, mark in names.items()}
-        main.rewrite({op: (op, mark) for op, mark in makers.items()}, {})
-        return True
+        marks: dict[Op, tuple[Op, ...]] = {}
+        for name, value in found.items():
+            if name in kept and value not in marked:
+                maker = value.op
+                marks[maker] = (maker, Candidate(x=value, place=name, origin=maker.origin.via(self.name)))
+        main.rewrite(marks, {})
+        return changed or bool(marks)
 
-    def _selected(self, found: dict[str, Value]) -> set[str]:
+    def _advice(self) -> str:
+        return f"min_saving is {self.min_saving} and min_gap {self.min_gap}; 0 allows every place that there is"
+
+    def _selected(self, found: dict[str, Result]) -> set[str]:
         kept: set[str] = set()
         for pattern in self.places:
-            matching = fnmatch.filter(found, pattern)
+            matching = [pattern] if pattern in found else [name for name in found if fnmatch.fnmatchcase(name, pattern)]
             if not matching:
                 raise UserError(
                     f"find-exits: no place is called '{pattern}'",
@@ -95,103 +97,145 @@ class FindExits(Pass):
         return kept or set(found)
 
 
-def _check_inputs(main: Graph) -> None:
-    if len(main.arguments) != 1:
-        names = ", ".join(f"'{argument.name}'" for argument in main.arguments)
-        raise UserError(
-            f"the model has {len(main.arguments)} inputs ({names})", hint="eennc takes models with one input"
-        )
+@dataclass
+class _Run:
+    """Dominators one behind the other with no real work between them.
+
+    `first` is the number of the first in the chain; `work` the ops that compute before it, `following` those behind.
+    """
+
+    first: int
+    values: list[Value]
+    work: list[Op]
+    following: list[Op]
 
 
-def places_of(main: Graph, min_saving: float) -> dict[str, Value]:
-    """The places where an exit may stand, by name, in the order of the data flow."""
-    users = main.users()
-    after = _macs_after(main)
-    total = sum(op.macs() for op in main.ops)
-    found: dict[str, Value] = {}
-    for value in dominators(main):
-        if not isinstance(value, Result) or not _is_feature(value) or not _ends_block(value, users):
+def places_of(
+    main: Graph, min_saving: float = 0, min_gap: float = 0, *, taken: Collection[str] = ()
+) -> dict[str, Result]:
+    """The places where an exit may stand, by name, in the order of the data flow. Names in `taken` are not given.
+
+    Opaque ops that compute count as worth saving, whatever they cost.
+    """
+    chain = chain_of(main)
+    from_input = fed(main)
+    classifier = find_classifier(main).op
+    runs = _runs(chain, from_input)
+    work = [[op for op in link.ops if computes(op, from_input)] for link in chain]
+    macs = [sum(_macs(op) for op in link.ops) for link in chain]
+    total = sum(macs)
+    found: dict[str, Result] = {}
+    last = 0
+    for number, run in enumerate(runs):
+        value = _end(run.values, main)
+        if value is None or not run.following or not number:
             continue
-        rest = after[value.op]
-        if 0 < rest < total and rest >= min_saving * total:
-            found[_unique(_place_name(value.op), found)] = value
+        if classifier in run.following and _is_vector(run.values[-1]):
+            continue  # what follows is the classifier's own reduction, or the classifier itself
+        if _inside_block(runs, number):
+            continue
+        here = run.first + run.values.index(value)
+        saved, gap = slice(here, None), slice(last, here)
+        worth = sum(macs[saved]) >= min_saving * total or _has_opaque(work[saved])
+        # the first place is far from none
+        apart = not found or sum(macs[gap]) >= min_gap * total or _has_opaque(work[gap])
+        if worth and apart:
+            found[_unique(place_name(value.op), {*found, *taken})] = value
+            last = here
     return found
 
 
-class _Dominators(Protocol):
-    def __call__(self, graph: object, start: object) -> dict[object, object]: ...
+def _runs(chain: Sequence[Link], from_input: set[Value]) -> list[_Run]:
+    runs = [_Run(0, [chain[0].value], [], [])]
+    for index in range(len(chain) - 1):
+        link, after = chain[index], chain[index + 1]
+        work = [op for op in link.ops if computes(op, from_input)]
+        if work and not is_gate(link, after):
+            runs[-1].following = work
+            runs.append(_Run(index + 1, [after.value], work, []))
+        else:
+            runs[-1].values.append(after.value)
+    return runs
 
 
-def dominators(main: Graph) -> list[Value]:
-    """The values that every path from the input to the output passes, in order, both ends included.
+def _macs(op: Op) -> int:
+    try:
+        return op.macs()
+    except ValueError:
+        raise UserError(
+            f"the size of what {op.name} ({op.origin}) makes is not known", hint="put canonicalise before find-exits"
+        ) from None
 
-    Cooper, Harvey, Kennedy: A simple, fast dominance algorithm (2001), in networkx.
+
+def _has_opaque(work: Sequence[Sequence[Op]]) -> bool:
+    return any(isinstance(op, Opaque) for ops in work for op in ops)
+
+
+def _end(values: Sequence[Value], main: Graph) -> Result | None:
+    """The last value of a run that a head can start from; before the map is laid out for dense layers, if it is."""
+    usable = list(values)
+    if _is_vector(values[-1]):
+        for index, value in enumerate(values):
+            if isinstance(value, Result) and index:
+                shrinks = _is_vector(value) and not _is_vector(values[index - 1])
+                if value.op.name in _LAYING_OUT or shrinks:
+                    usable = usable[:index]
+                    break
+    batch = main.arguments[0].type.shape[0]
+    for value in reversed(usable):
+        type = value.type
+        static = type.rank >= 2 and all(isinstance(dim, int) for dim in type.shape[1:])
+        if isinstance(value, Result) and type.dtype is DType.F32 and static and type.shape[0] == batch:
+            return value
+    return None
+
+
+def _is_vector(value: Value) -> bool:
+    return value.type.rank <= 2 or all(dim == 1 for dim in value.type.shape[2:])
+
+
+def _inside_block(runs: Sequence[_Run], number: int) -> bool:
+    """Whether a run stands within [expanding pointwise,] depthwise, pointwise convolution, or behind the narrowing
+    pointwise convolution that begins a block.
     """
-    edges: list[tuple[object, object]] = []
-    for op in main.ops:
-        edges.extend((value, op) for value in op.inputs)
-        edges.extend((op, result) for result in op.results)
-    graph = nx.DiGraph(edges)
-    start, end = main.arguments[0], main.returns[0]
-    if start not in graph or not nx.has_path(graph, start, end):
-        raise UserError("the output does not depend on the input", hint="check the model's graph")
-    above = cast(_Dominators, vars(nx)["immediate_dominators"])(graph, start)
-    chain: list[Value] = []
-    at: object = end
-    while at != start:
-        if isinstance(at, Value):
-            chain.append(at)
-        at = above[at]
-    return [start, *chain[::-1]]
+    run = runs[number]
+    before, after = _kind(run.work), _kind(run.following)
+    if (before, after) == ("depthwise", "pointwise"):
+        return True
+    if before != "pointwise" or number == 1 or _kind(runs[number - 1].work) == "depthwise":
+        return False
+    channels, made = (value.type.shape[1] for value in (run.work[0].inputs[0], run.values[0]))
+    pooled = run.values[-1].type.shape != run.values[0].type.shape
+    return after == "depthwise" or (int(made) < int(channels) and not pooled)
 
 
-def _is_feature(value: Result) -> bool:
-    type = value.type
-    return type.dtype.is_float and type.rank >= 2 and type.known and all(isinstance(dim, int) for dim in type.shape[1:])
+def _kind(work: Sequence[Op]) -> str:
+    if len(work) == 1 and isinstance(work[0], Conv):
+        conv = work[0]
+        if 1 < conv.groups == conv.x.type.shape[1]:
+            return "depthwise"
+        if set(conv.kernel) == {1}:
+            return "pointwise"
+    return ""
 
 
-def _ends_block(value: Result, users: dict[Value, list[Op]]) -> bool:
-    """A block ends where the tensor forks, or where the next op is one that computes. A depthwise convolution and the
-    pointwise one behind it are one block.
-    """
-    next_ops = users.get(value, [])
-    if len(next_ops) == 1:
-        only = next_ops[0]
-        if not only.macs() and not isinstance(only, Opaque):
-            # the pool and reshape before a classifier belong to it, so the place is before them
-            return only.name in ("nn.flatten", "nn.reshape", "nn.global_average_pool")
-        maker = _maker(value)
-        pointwise = isinstance(only, Conv) and set(only.kernel) == {1}
-        return not (pointwise and isinstance(maker, Conv) and 1 < maker.groups == maker.x.type.shape[1])
-    return True
+def _reason(main: Graph) -> str:
+    batch = main.arguments[0].type.shape[0]
+    floats = {value.type.dtype for op in main.ops for value in op.results if value.type.dtype.is_float}
+    if DType.F32 not in floats:
+        return f"heads need f32 tensors, the network works in {', '.join(sorted(floats))}"
+    if batch == BATCH and any(op.name.startswith("shape.") for op in main.ops):
+        return "no tensor carries all that follows; the network computes shapes at run time (canonicalise first)"
+    return "no tensor on the way carries all that follows and leaves work worth saving"
 
 
-def _maker(value: Value) -> Op | None:
-    """The op that made a value, seen through activations and normalisation."""
-    while isinstance(value, Result) and value.op.name in ("nn.relu", "nn.clip", "nn.batch_norm", "nn.identity"):
-        value = value.op.inputs[0]
-    return value.op if isinstance(value, Result) else None
-
-
-def _macs_after(main: Graph) -> dict[Op, int]:
-    rest = sum(op.macs() for op in main.ops)
-    after: dict[Op, int] = {}
-    for op in main.ops:
-        rest -= op.macs()
-        after[op] = rest
-    return after
-
-
-def _place_name(op: Op) -> str:
+def place_name(op: Op) -> str:
     """`layer2.1` from '/layer2/layer2.1/Relu_1'; the node's own name where it is in no folder."""
-    scope = op.notes.get("scope")
-    if isinstance(scope, str) and scope:
-        return scope
     parts = [part for part in op.origin.node.split("/") if part]
     return parts[-2] if len(parts) > 1 else parts[0] if parts else op.name.removeprefix("nn.")
 
 
-def _unique(name: str, taken: dict[str, Value]) -> str:
+def _unique(name: str, taken: Collection[str]) -> str:
     if name not in taken:
         return name
     number = 1

@@ -9,6 +9,7 @@ from typing import ClassVar
 from eennc.ir.graph import Graph, Module, copy_ops
 from eennc.ir.op import Op, Origin
 from eennc.ir.ops.call import Call
+from eennc.ir.ops.candidate import Candidate
 from eennc.ir.stretches import stretches_of
 from eennc.ir.values import Argument, Value, Weight
 from eennc.passes.base import Context, Pass
@@ -18,17 +19,20 @@ from eennc.passes.base import Context, Pass
 class FormSegments(Pass):
     """Outline the stretches between exits into functions; main becomes the decision graph of calls and exits.
 
+    Marks of candidates go: what was not made an exit is none. Without exits there is one segment.
+
     Before:
-        graph @main(%input: tensor<Nx4xf32>) -> tensor<Nx3xf32> {
-          %0 = nn.dense %input, @a : tensor<Nx4xf32>
-          %1 = nn.dense %0, @h : tensor<Nx3xf32>
+        graph @main(%x: tensor<Nx4xf32>) -> tensor<Nx3xf32> {
+          %0 = nn.dense %x, @a : tensor<Nx4xf32>
+          %1 = nn.dense %0, @h !{head = 0} : tensor<Nx3xf32>
           %2 = ee.exit %1 carry(%0) {exit = 0, threshold = 0.5} : tensor<Nx4xf32>
           %3 = nn.dense %2, @b : tensor<Nx3xf32>
           return %3
         }
     After:
-        graph @main(%input: tensor<Nx4xf32>) -> tensor<Nx3xf32> {
-          %0 = ee.call args(%input) {callee = "segment0"} : tensor<Nx4xf32>
+        module stage segmented
+        graph @main(%x: tensor<Nx4xf32>) -> tensor<Nx3xf32> {
+          %0 = ee.call args(%x) {callee = "segment0"} : tensor<Nx4xf32>
           %1 = ee.call args(%0) {callee = "head0"} : tensor<Nx3xf32>
           %2 = ee.exit %1 carry(%0) {exit = 0, threshold = 0.5} : tensor<Nx4xf32>
           %3 = ee.call args(%2) {callee = "segment1"} : tensor<Nx3xf32>
@@ -39,7 +43,7 @@ class FormSegments(Pass):
           return %0
         }
         graph @head0(%x0: tensor<Nx4xf32>) -> tensor<Nx3xf32> {
-          %0 = nn.dense %x0, @h : tensor<Nx3xf32>
+          %0 = nn.dense %x0, @h !{head = 0} : tensor<Nx3xf32>
           return %0
         }
         graph @segment1(%x0: tensor<Nx4xf32>) -> tensor<Nx3xf32> {
@@ -51,8 +55,11 @@ class FormSegments(Pass):
     ensures: ClassVar[frozenset[str]] = frozenset({"segments"})
 
     def run(self, module: Module, ctx: Context) -> bool:
-        """Outline."""
+        """Outline; a segmented module stays as it is."""
+        if module.stage == "segmented":
+            return False
         main = module.main
+        main.ops = [op for op in main.ops if not isinstance(op, Candidate)]
         decision: list[Op] = []
         names: dict[Value, Value] = {argument: argument for argument in main.arguments}
         for number, stretch in enumerate(stretches_of(main)):

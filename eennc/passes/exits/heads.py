@@ -70,15 +70,18 @@ def _head(exit: Exit) -> Head:
 
 
 def set_head_weights(module: Module, number: int, arrays: Mapping[str, Array]) -> None:
-    """Give weights of head `number` other contents, by name; shapes stay."""
-    new: dict[Value, Value] = {}
-    for layer in heads_of(module)[number].layers:
-        for weight in layer.inputs[1:]:
-            if isinstance(weight, Weight) and weight.name in arrays:
-                new[weight] = Weight(weight.name, arrays[weight.name])
-                if new[weight].type != weight.type:
-                    raise ValueError(f"weight '{weight.name}' is {weight.type}, not {new[weight].type}")
-    module.main.substitute(new)
+    """Give weights of head `number` other contents, by name.
+
+    Raises ValueError for a name that is not one of the head's weights, or an array of another shape or dtype.
+    """
+    layers = heads_of(module)[number].layers
+    weights = {w.name: w for layer in layers for w in layer.inputs[1:] if isinstance(w, Weight)}
+    for name, array in arrays.items():
+        if name not in weights:
+            raise ValueError(f"head {number} has no weight '{name}', only {', '.join(weights)}")
+        if Weight(name, array).type != weights[name].type:
+            raise ValueError(f"weight '{name}' is {weights[name].type}, not {Weight(name, array).type}")
+    module.main.substitute({weights[name]: Weight(name, array) for name, array in arrays.items()})
 
 
 def reduction_graph(module: Module) -> Graph:

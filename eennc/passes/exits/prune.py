@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
 from eennc.ir.op import Op
-from eennc.ir.ops.exit import Exit
 from eennc.ir.stretches import stretches_of
 from eennc.ir.values import Value
 
@@ -14,9 +14,12 @@ from eennc.ir.values import Value
 def remove_exits(module: Module, keep: Collection[int]) -> None:
     """Take away all exits but those numbered in `keep`, with their heads; number the rest from 0.
 
-    Weights and places keep their names.
+    Weights and places keep their names. Without any exit the module is a plain network again, stage "imported".
+    Raises ValueError for a number that no exit has.
     """
     main = module.main
+    if strange := sorted(set(keep) - {exit.exit for exit in exits_of(main)}):
+        raise ValueError(f"there is no exit {strange[0]}")
     gone: set[Op] = set()
     by: dict[Value, Value] = {}
     number = 0
@@ -34,5 +37,5 @@ def remove_exits(module: Module, keep: Collection[int]) -> None:
         number += 1
     main.rewrite(dict.fromkeys(gone, ()), by)
     main.remove_unused()
-    if not any(isinstance(op, Exit) for op in main.ops):
+    if not exits_of(main):
         module.stage = "imported"

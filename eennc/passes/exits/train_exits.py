@@ -65,7 +65,7 @@ class TrainExits(Pass):
     ensures: ClassVar[frozenset[str]] = frozenset({"trained-heads"})
 
     epochs: Annotated[int, Ge(1), Le(100_000)] | None = Recipe.epochs
-    """Passes over the training features; none: 10 to 200, about 2,000 steps."""
+    """Passes over the training features; none: as many as make 2,000 steps, at least 10."""
     learning_rate: Annotated[float, Gt(0), Le(10)] = Recipe.learning_rate
     """Highest step size of AdamW; a cosine takes it to 0."""
     batch: Annotated[int, Ge(1), Le(1_000_000)] = Recipe.batch
@@ -80,8 +80,8 @@ class TrainExits(Pass):
     """Softens the base model's outputs before they are learnt."""
     label_smoothing: Annotated[float, Ge(0), Lt(1)] = Recipe.label_smoothing
     """Share of a label's probability that is spread over all classes."""
-    balance: Literal["none", "sqrt", "full"] = Recipe.balance
-    """How much a sample of a rare class counts more: not, by the root of the class's rarity, or by all of it."""
+    balance: Literal["equal", "sqrt", "full"] = Recipe.balance
+    """How samples of rare classes count: as all others, more by the root of the rarity, or by all of it."""
     holdout: Annotated[float, Ge(0), Le(0.5)] = Recipe.holdout
     """Share of the training data that no step sees, and that picks the best epoch. 0: the last epoch."""
     precision: Literal["float16", "float32"] = "float16"

@@ -6,11 +6,12 @@ import numpy as np
 
 from eennc.policy.compiled import compiled
 from eennc.policy.solvers.problem import Problem
-from eennc.policy.table import Floats
+from eennc.policy.statistics import SLACK
+from eennc.policy.table import Floats, Ints
 
 STEPS = 13
 PRICES = 64
-"""Prices of a unit of loss that are tried; the dearest that is needed keeps the limit."""
+"""Prices of a unit of loss that are tried; the lowest that makes the believed loss keep the limit is taken."""
 
 
 def paper_grid(classes: int) -> Floats:
@@ -21,42 +22,43 @@ def paper_grid(classes: int) -> Floats:
 def solve_independent(problem: Problem, classes: int) -> tuple[float, ...]:
     """Thresholds [K], inf for an exit that is left out.
 
-    Each exit's stopping rate and regret are taken over ALL samples, as if those that come by were like them. Under that
-    belief a dynamic program from the last exit back minimises cost + price * loss; the lowest price whose believed loss
-    keeps the limit is taken. What it believes is not what happens: the table is evaluated jointly afterwards.
+    Each exit's stopping rate and regret are taken over ALL samples, as if those that come by were like them; then a
+    shortest path gives the policy of least cost + price * loss. What it believes is not what happens: the table has to
+    be evaluated jointly afterwards, and may show that the limit is broken.
     """
     grid = paper_grid(classes)
     fires = problem.confidences[:, None, :] >= grid.astype(np.float32)[None, :, None]
-    rate = fires @ problem.share
-    regret = np.einsum("ktn,kn->kt", fires, problem.regret[:-1])
+    rate = np.stack([row @ problem.share for row in fires])
+    regret = np.stack([row @ part for row, part in zip(fires, problem.regret[:-1], strict=True)])
     steps = np.diff(problem.backbone, prepend=0.0)
     prices = np.concatenate([[0.0], np.geomspace(1e-3, 1e5, PRICES)]) * problem.backbone[-1]
     for price in prices:
-        choice, _, loss = _program(rate, regret, steps, problem.head, price)
-        if loss <= problem.limit:
+        choice, _, loss = program(rate, regret, steps, problem.head, price)
+        if loss <= problem.limit + SLACK:
             return tuple(float(grid[c]) if c < STEPS else float("inf") for c in choice)
     return (float("inf"),) * problem.exits
 
 
 @compiled
-def _program(rate: Floats, regret: Floats, steps: Floats, head: Floats, price: float) -> tuple[Floats, float, float]:
-    """The choice [K] (STEPS leaves the exit out), and the cost and loss it believes in, per sample at the input.
+def program(rate: Floats, regret: Floats, steps: Floats, head: Floats, price: float) -> tuple[Ints, float, float]:
+    """The choice [K] (T leaves the exit out), and the mean cost and loss that it is believed to have.
 
-    rate, regret: [K, T], of an exit's threshold over all samples. steps: the backbone's MACs to each exit from the one
-    before, [K + 1].
+    A dynamic program from the last exit back: what lies behind an exit counts by the share that it lets pass, whoever
+    that is. rate, regret: [K, T], share stopped and loss made by an exit's threshold over all samples. steps: [K + 1],
+    the backbone's MACs to each exit from the one before.
     """
     exits, thresholds = rate.shape
-    choice = np.zeros(exits)
-    cost, loss = float(steps[exits]), 0.0
+    choice = np.zeros(exits, np.int64)
+    cost, loss = steps[exits], 0.0
     for k in range(exits - 1, -1, -1):
-        best = cost + price * loss
-        best_cost, best_loss, chosen = cost, loss, thresholds
+        best, chosen = cost + price * loss, thresholds
+        best_cost, best_loss = cost, loss
         for t in range(thresholds):
             new_cost = head[k] + (1 - rate[k, t]) * cost
             new_loss = regret[k, t] + (1 - rate[k, t]) * loss
             if new_cost + price * new_loss < best:
-                best = new_cost + price * new_loss
-                best_cost, best_loss, chosen = new_cost, new_loss, t
+                best, chosen = new_cost + price * new_loss, t
+                best_cost, best_loss = new_cost, new_loss
         choice[k] = chosen
         cost, loss = best_cost + steps[k], best_loss
     return choice, cost, loss

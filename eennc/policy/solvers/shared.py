@@ -9,123 +9,143 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.compiled import compiled
-from eennc.policy.solvers.problem import Problem, feasible_index, grid_of, steps_below
+from eennc.policy.solvers.problem import Problem, grid_of, keeps, levels_of, statistic_of
 from eennc.policy.table import Floats, Ints
 
 EXHAUSTIVE = 8
 """Up to this many exits all sets of exits are tried."""
-STEPS = 2048
+STEPS = 8192
+"""Thresholds tried while sets of exits are compared; the set that wins is searched at all observed confidences."""
+STEPS_OF_CLUSTERS = 1024
+"""The same where a sum per cluster is kept for each of them."""
+
+Exits = tuple[int, ...]
 
 
 def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float, ...]:
-    """Thresholds [K], one value at the exits kept and inf at the others.
+    """Thresholds [K], one value at the exits kept and inf at the others; at most `max_exits` are kept.
 
-    All sets of exits are tried where they are few; else exits are added one by one, each time the one that helps most,
-    and then exchanged or dropped as long as that helps.
+    All sets of exits are tried where they are few. Else two greedy searches, one from no exit and one from all, add and
+    drop exits one by one as long as that helps, then exchange them.
     """
     exits = problem.exits
-    grid = grid_of(problem.confidences, STEPS) if exits else np.empty(0, np.float32)
-    levels = steps_below(problem.confidences, grid)
-    limit = exits if max_exits is None else min(max_exits, exits)
-    seen: dict[tuple[int, ...], tuple[float, float]] = {}
+    most = exits if max_exits is None else min(max_exits, exits)
+    grid = grid_of(problem.confidences, STEPS_OF_CLUSTERS if len(problem.cluster) else STEPS)
+    levels = levels_of(problem.confidences, grid)
+    costs: dict[Exits, float] = {}
 
-    def value(kept: tuple[int, ...]) -> float:
-        if kept not in seen:
-            seen[kept] = _best(problem, levels, grid, kept)
-        return seen[kept][0]
+    def cost(kept: Exits) -> float:
+        if kept not in costs:
+            costs[kept] = _best(problem, levels, len(grid), kept)[0]
+        return costs[kept]
 
     if exits <= EXHAUSTIVE:
-        sets = (kept for size in range(limit + 1) for kept in itertools.combinations(range(exits), size))
-        best = min(sets, key=value)
+        sets = (kept for size in range(most + 1) for kept in itertools.combinations(range(exits), size))
+        best = min(sets, key=cost)
     else:
-        best = _search(exits, limit, value)
-    value(best)
-    threshold = seen[best][1]
-    return tuple(threshold if k in best else float("inf") for k in range(exits))
+        starts: list[Exits] = [()]
+        if most == exits:
+            starts.append(tuple(range(exits)))
+        best = min((_search(start, exits, most, cost) for start in starts), key=cost)
+    if not best:
+        return (float("inf"),) * exits
+    kept = problem.confidences[list(best)]
+    fine = grid_of(kept, kept.size)
+    fine_levels = np.zeros_like(levels)
+    fine_levels[list(best)] = levels_of(kept, fine)
+    if len(problem.cluster):
+        fine, fine_levels = grid, levels
+    index = _best(problem, fine_levels, len(fine), best)[1]
+    return tuple(float(fine[index]) if k in best else float("inf") for k in range(exits))
 
 
-def _search(exits: int, limit: int, cost: Callable[[tuple[int, ...]], float]) -> tuple[int, ...]:
-    best: tuple[int, ...] = ()
+def _search(best: Exits, exits: int, most: int, cost: Callable[[Exits], float]) -> Exits:
     while True:
-        moved = min(_neighbours(best, exits, limit), key=cost, default=best)
-        if cost(moved) >= cost(best):
+        for moves in (_one_more_or_less, _exchanges):
+            moved = min(moves(best, exits, most), key=cost, default=best)
+            if cost(moved) < cost(best):
+                best = moved
+                break
+        else:
             return best
-        best = moved
 
 
-def _neighbours(kept: tuple[int, ...], exits: int, limit: int) -> Iterable[tuple[int, ...]]:
-    """Sets with one exit more, one less, or one exchanged."""
-    others = [k for k in range(exits) if k not in kept]
-    if len(kept) < limit:
-        yield from (tuple(sorted((*kept, k))) for k in others)
+def _one_more_or_less(kept: Exits, exits: int, most: int) -> Iterable[Exits]:
+    if len(kept) < most:
+        yield from (tuple(sorted((*kept, k))) for k in range(exits) if k not in kept)
+    yield from (tuple(k for k in kept if k != gone) for gone in kept)
+
+
+def _exchanges(kept: Exits, exits: int, most: int) -> Iterable[Exits]:
     for gone in kept:
         rest = tuple(k for k in kept if k != gone)
-        yield rest
-        yield from (tuple(sorted((*rest, k))) for k in others)
+        yield from (tuple(sorted((*rest, k))) for k in range(exits) if k not in kept)
 
 
-def _best(problem: Problem, levels: Ints, grid: NDArray[np.float32], kept: tuple[int, ...]) -> tuple[float, float]:
-    """Least mean cost with the exits `kept`, and the threshold that has it."""
+def _best(problem: Problem, levels: Ints, steps: int, kept: Exits) -> tuple[float, int]:
+    """Least mean cost with the exits `kept`, inf where no threshold keeps the limit, and the threshold's index."""
     if not kept:
-        return float(problem.backbone[-1]), float("inf")
-    chosen = np.array(kept, np.int64)
-    cost, loss, spread = sweep(
-        levels, problem.regret, problem.share, problem.backbone, problem.head, problem.clusters, chosen, len(grid)
-    )
-    index, best, _ = feasible_index(cost, loss, spread, problem.limit, problem.bound, problem.least)
-    return best, float(grid[index])
+        return float(problem.backbone[-1]), 0
+    cost, index = cheapest(problem, levels, np.array(kept, np.int64), steps)
+    return float(cost), int(index)
+
+
+@compiled
+def cheapest(problem: Problem, levels: Ints, kept: Ints, steps: int) -> tuple[float, int]:
+    """The least mean cost over the thresholds of the grid, used at all exits `kept`, and the threshold's index."""
+    cost, loss, squares, sums, strata = sweep(problem, levels, kept, steps)
+    best, best_cost = 0, np.inf
+    for i in range(steps):
+        if cost[i] < best_cost and keeps(problem, min(loss[i] + problem.least, 1.0)):
+            value = statistic_of(problem, loss[i], squares[i], sums[i], strata[i])
+            if keeps(problem, value):
+                best, best_cost = i, cost[i]
+    return best_cost, best
 
 
 @compiled
 def sweep(
-    levels: Ints,
-    regret: Floats,
-    share: Floats,
-    backbone: Floats,
-    head: Floats,
-    clusters: Ints,
-    kept: Ints,
-    steps: int,
-) -> tuple[Floats, Floats, Floats]:
-    """Mean cost, loss and the loss's variance for each threshold of the grid, used at all exits `kept`; each [steps].
+    problem: Problem, levels: Ints, kept: Ints, steps: int
+) -> tuple[Floats, Floats, Floats, NDArray[np.float64], NDArray[np.float64]]:
+    """Mean cost, loss, its squares, sums per cluster and per stratum for each threshold of the grid; [steps, ...].
 
     A sample that reaches `levels[k, s]` thresholds of the grid at exit k stops there for those that no exit before has
     reached; so each exit adds to one stretch of the grid, and differences need summing up only once.
     """
     n = levels.shape[1]
-    last = len(backbone) - 1
-    count = clusters.max() + 1
-    alone = count == n
-    cost, loss, spread = np.zeros(steps + 1), np.zeros(steps + 1), np.zeros(steps + 1)
-    per_cluster = np.zeros((1 if alone else count, steps + 1))
+    last = len(problem.head)
+    groups, classes = problem.cluster_weights.shape
+    cost, loss, squares = np.zeros(steps + 1), np.zeros(steps + 1), np.zeros(steps + 1)
+    sums, strata = np.zeros((steps + 1, groups)), np.zeros((steps + 1, classes))
     for s in range(n):
         reached = 0
         heads = 0.0
-        for i in range(len(kept)):
-            k = kept[i]
-            heads += head[k]
+        for k in kept:
+            heads += problem.head[k]
             level = levels[k, s]
             if level > reached:
                 # thresholds reached .. level - 1 stop this sample here
-                macs = share[s] * (backbone[k] + heads)
+                macs = problem.share[s] * (problem.backbone[k] + heads)
                 cost[reached] += macs
                 cost[level] -= macs
-                part = regret[k, s]
-                loss[reached] += part
-                loss[level] -= part
-                if alone:
-                    spread[reached] += part * part
-                    spread[level] -= part * part
-                else:
-                    per_cluster[clusters[s], reached] += part
-                    per_cluster[clusters[s], level] -= part
+                part = problem.regret[k, s]
+                if part != 0:
+                    loss[reached] += part
+                    loss[level] -= part
+                    squares[reached] += part * part
+                    squares[level] -= part * part
+                    if groups > 0:
+                        g, c = problem.cluster[s], problem.stratum[s]
+                        sums[reached, g] += part
+                        sums[level, g] -= part
+                        strata[reached, c] += part
+                        strata[level, c] -= part
                 reached = level
-        macs = share[s] * (backbone[last] + heads)
-        cost[reached] += macs
-    cost, loss = np.cumsum(cost)[:steps], np.cumsum(loss)[:steps]
-    if alone:
-        return cost, loss, np.cumsum(spread)[:steps]
-    spread = np.zeros(steps)
-    for c in range(count):
-        spread += np.cumsum(per_cluster[c])[:steps] ** 2
-    return cost, loss, spread * count / max(count - 1, 1)
+        cost[reached] += problem.share[s] * (problem.backbone[last] + heads)
+    for i in range(1, steps):
+        cost[i] += cost[i - 1]
+        loss[i] += loss[i - 1]
+        squares[i] += squares[i - 1]
+        sums[i] += sums[i - 1]
+        strata[i] += strata[i - 1]
+    return cost[:steps], loss[:steps], squares[:steps], sums[:steps], strata[:steps]

@@ -13,7 +13,7 @@ from eennc.ir.cuts import all_scores
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_graph
 from eennc.ir.verifier import verify
-from eennc.passes.base import Context
+from eennc.passes.base import Context, Results
 from eennc.passes.exits.heads import heads_of
 from eennc.passes.exits.train_exits import TrainExits, TrainingRecord
 from eennc.support.diagnostics import UserError
@@ -158,3 +158,12 @@ def test_a_missing_class_is_warned_of() -> None:
 def test_no_train_split_is_refused() -> None:
     with pytest.raises(UserError, match="no train data, which train-exits needs"):
         run(network(), Context(), QUICK)
+
+
+def test_features_in_float32_train_nearly_the_same(trained: tuple[Module, Context]) -> None:
+    ctx = replace(trained[1], results=Results())
+    module = run(network(), ctx, replace(QUICK, precision="float32"))
+    assert module.fingerprint() != trained[0].fingerprint()
+    new = made("new", 300, 9)
+    np.testing.assert_allclose(accuracies(module, new), accuracies(trained[0], new), atol=0.05)
+    assert ctx.results.get(TrainingRecord).precision == "float32"

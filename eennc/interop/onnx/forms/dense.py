@@ -52,7 +52,9 @@ def _scaled(node: Node, weight: Weight, factor: float) -> Weight:
 
 def _bias(node: Node, c: Value, beta: float, out: int) -> Weight | None:
     """C as a vector [out]; None where it is not constant or differs between rows."""
-    if not isinstance(c, Weight) or c.array.size not in (1, out) or (c.array.size == out and c.type.shape[-1:] != (out,)):
+    if not isinstance(c, Weight):
+        return None
+    if c.array.size != 1 and (c.array.size != out or c.array.shape[-1] != out):
         return None
     if c.type.shape != (out,):
         c = node.derived(c, "row", lambda array: np.broadcast_to(array.reshape(-1), (out,)).copy())

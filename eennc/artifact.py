@@ -1,0 +1,185 @@
+"""The artefact folder's contract: `manifest.json`, which the runtime reads, and `report.json`, which says what it is worth.
+
+Both are JSON with sorted keys and shortest round-trip numbers, so that equal content is equal bytes. JSON has no
+infinity: inf, -inf and nan are written as the strings "inf", "-inf" and "nan". Neither holds a time or a path of the
+machine that wrote it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from eennc.support.atomic import atomic_file
+from eennc.support.diagnostics import Place, UserError
+from eennc.support.options import build
+
+SCHEMA = 1
+"""Version of both files. A newer one is refused."""
+MANIFEST = "manifest.json"
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What the artefact takes. dtype: numpy's name. shape: "N" is the batch."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class ExitSpec:
+    """One early exit: its number, its place in the network, and when it answers."""
+
+    exit: int
+    place: str
+    rule: str
+    temperature: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What stands in an artefact folder.
+
+    model, base: file names of the early-exit network and of the plain network it was made from (None where the backend
+    writes none). batch: the number of
+    samples that a run takes, None for any. files: SHA-256 (hexadecimal) of every file but manifest.json itself.
+    Raises ValueError for a file name that leads out of the folder.
+    """
+
+    schema: int
+    eennc: str
+    name: str
+    backend: str
+    source_file: str
+    source_sha256: str
+    model: str
+    base: str | None
+    batch: int | None
+    input: TensorSpec
+    scores: Literal["logits", "probabilities"]
+    classes: int
+    labels: tuple[str, ...] | None
+    exits: tuple[ExitSpec, ...]
+    files: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for name in (self.model, self.base, *self.files):
+            if name is None:
+                continue
+            if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+                raise ValueError(f"'{name}' is not the name of a file in the folder")
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> Path:
+    """Write `manifest.json` into `folder`; returns its path."""
+    return _write(dataclasses.asdict(manifest), folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an artefact folder; raises UserError where there is none, or a newer or damaged one."""
+    found = _read(folder, MANIFEST)
+    path = str(folder / MANIFEST)
+    for item in cast("list[object]", found["exits"]) if isinstance(found.get("exits"), list) else []:
+        if isinstance(item, dict):
+            spec = cast("dict[str, object]", item)
+            spec.update((name, _number(spec[name])) for name in ("temperature", "threshold") if name in spec)
+    try:
+        return build(Manifest, found, what="the manifest")
+    except UserError as error:
+        # the list of what a manifest may hold is of no use to someone who did not write it
+        raise UserError(error.message, place=Place(path), hint="compile the model again") from None
+
+
+def write_report(report: Mapping[str, object], folder: Path) -> Path:
+    """Write `report.json` into `folder`, with the schema version; returns its path."""
+    return _write({**report, "schema": SCHEMA}, folder / REPORT)
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """What `write_report` wrote, non-finite numbers still as strings; raises UserError as `read_manifest` does."""
+    return _read(folder, REPORT)
+
+
+def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of files in a folder, hexadecimal, by name."""
+    return {name: sha256_of(folder / name) for name in sorted(names)}
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def to_json(value: object) -> str:
+    """Deterministic JSON of dataclasses, mappings, sequences, numpy numbers and paths, with a newline at the end."""
+    return json.dumps(plain(value), sort_keys=True, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def plain(value: object) -> object:
+    """The value in what JSON knows; numbers that are not finite become strings. Raises TypeError."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Path():
+            return str(value)
+        case Mapping():
+            return {str(key): plain(item) for key, item in cast(Mapping[object, object], value).items()}
+        case list() | tuple():
+            return [plain(item) for item in cast("list[object]", value)]
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        case _ if hasattr(value, "tolist"):
+            # a numpy array or number
+            return plain(cast(Any, value).tolist())
+        case _:
+            raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _number(value: object) -> object:
+    return float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value
+
+
+def _write(content: Mapping[str, object], path: Path) -> Path:
+    with atomic_file(path) as temporary:
+        temporary.write_text(to_json(content), encoding="utf-8")
+    return path
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    if not folder.is_dir():
+        raise UserError("no such folder", place=Place(str(folder)))
+    try:
+        found: object = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"not an artefact of eennc: it has no {name}",
+            place=Place(str(folder)),
+            hint="give the folder that `eennc MODEL -o FOLDER` wrote",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"not readable as JSON: {error}", place=Place(str(path))) from None
+    content = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    schema = content.get("schema")
+    if not isinstance(schema, int):
+        raise UserError("not a file of eennc: it has no schema version", place=Place(str(path)))
+    if schema > SCHEMA:
+        raise UserError(
+            f"written by a newer eennc: schema {schema}, this one reads up to {SCHEMA}",
+            place=Place(str(path)),
+            hint="update eennc",
+        )
+    return content

@@ -1,0 +1,46 @@
+"""What a backend is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from eennc.ir.graph import Graph, Module
+from eennc.passes.base import Pass
+from eennc.passes.exits.form_segments import FormSegments
+from eennc.support.registry import Registry
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What a backend wrote: the artefact's file, and the base network's beside it (None where it writes none), by name.
+    `batch` is the number of samples that the artefact takes at once, None for any.
+    """
+
+    model: str
+    base: str | None
+    batch: int | None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Writes artefacts. Subclasses are frozen dataclasses; their fields are their options."""
+
+    name: ClassVar[str] = ""
+    lowering: ClassVar[tuple[Pass, ...]] = (FormSegments(),)
+    """Passes that bring the module into the form that `emit` takes."""
+
+    def emit(self, module: Module, base: Graph, folder: Path) -> Emitted:
+        """Write `module` (stage segmented) and the exit-free network `base` into `folder`."""
+        raise TypeError(f"{type(self).__name__} does not define emit")
+
+
+BACKENDS: Registry[type[Backend]] = Registry("backend")
+BackendClass = TypeVar("BackendClass", bound=type[Backend])
+
+
+def backend(cls: BackendClass) -> BackendClass:
+    """Class decorator: registers a backend under its name."""
+    BACKENDS.add(cls.name, cls)
+    return cls

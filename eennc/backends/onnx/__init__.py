@@ -1,0 +1,39 @@
+"""The ONNX backend: one model with the exits inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Le
+
+from eennc.backends.base import Backend, Emitted, backend
+from eennc.ir.graph import Graph, Module
+
+
+@backend
+@dataclass(frozen=True)
+class OnnxBackend(Backend):
+    """One ONNX model with the exits as `If`: what an exit skips is not run.
+
+    Outputs: `scores` [N, classes], which mean what the model's own output meant, and `exit` int64 [N], the exit that
+    answered, the number of exits for the last classifier. The base network lies beside it as base.onnx.
+    """
+
+    name: ClassVar[str] = "onnx"
+
+    batch: Literal[1, "free"] = 1
+    """1: nested `If`, for one sample at a time. free: each sample of a batch stops at its own exit."""
+    external_above: Annotated[int, Ge(0), Le(1_800_000_000)] = 64 << 20
+    """Bytes of weights above which they go into a file beside the model."""
+
+    def emit(self, module: Module, base: Graph, folder: Path) -> Emitted:
+        """Write model.onnx and base.onnx."""
+        from eennc.backends.onnx.emission import write_base, write_model  # onnx is slow to import
+
+        baked = module.attributes.get("batch")
+        free = self.batch == "free" and baked is None
+        write_model(module, folder / "model.onnx", free=free, external_above=self.external_above)
+        write_base(base, folder / "base.onnx", free=free, external_above=self.external_above)
+        return Emitted("model.onnx", "base.onnx", None if free else int(baked) if isinstance(baked, int) else 1)

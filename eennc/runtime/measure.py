@@ -1,0 +1,161 @@
+"""Measures an artefact against its base network: accuracy, exit shares, latency, in one interleaved run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eennc.data.splits import Split
+from eennc.ir.types import Array
+from eennc.runtime.session import HostSession
+from eennc.support.instruments import Progress, Silent, task
+
+WARM_UP = 20
+"""Samples that are run before the clock counts."""
+
+
+@dataclass(frozen=True)
+class ExitMeasure:
+    """One exit: `place`, the share of samples that stopped there, their accuracy and median latency in microseconds
+    (None where there are none).
+    """
+
+    exit: int
+    place: str
+    share: float
+    accuracy: float | None
+    median_us: float | None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Microseconds per sample, one sample at a time: mean and median over the timed samples. `ratio` is the mean of the
+    early-exit network over that of the base network.
+    """
+
+    samples: int
+    threads: int
+    base_mean_us: float
+    base_median_us: float
+    eenn_mean_us: float
+    eenn_median_us: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured on n samples. Accuracies are None without labels."""
+
+    samples: int
+    accuracy: float | None
+    base_accuracy: float | None
+    balanced_accuracy: float | None
+    base_balanced_accuracy: float | None
+    exits: tuple[ExitMeasure, ...]
+    latency: Latency | None
+
+
+def measure(session: HostSession, split: Split, *, timed: int = 500, progress: Progress | None = None) -> Measurement:
+    """Run all samples for the accuracy and the exits, then `timed` of them (spread evenly) for the latency.
+
+    For the latency base and early-exit network take turns sample by sample, so that a slower machine slows both.
+    """
+    x = split.x
+    prediction = session.predict(x)
+    base = session.base()
+    exits = len(session.manifest.exits)
+    with task(progress or Silent(), "base network", len(x)) as number:
+        answers: list[NDArray[np.int64]] = []
+        size = session.manifest.batch or len(x)
+        for start in range(0, len(x), size):
+            chunk = x[start : start + size]
+            if len(chunk) < size:
+                chunk = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
+            answers.append(base.run(np.ascontiguousarray(chunk))[0].argmax(axis=1))
+            (progress or Silent()).advance(number, size)
+    base_classes = np.concatenate(answers)[: len(x)]
+    rows = np.unique(np.linspace(0, len(x) - 1, min(timed, len(x))).astype(np.int64))
+    times = None
+    if timed and session.manifest.batch in (None, 1):
+        times = _interleaved(lambda s: base.run(s), session.run_one, x, rows, progress or Silent())
+    right = None if split.y is None else prediction.classes == split.y
+    return Measurement(
+        samples=len(x),
+        accuracy=None if right is None else float(right.mean()),
+        base_accuracy=None if split.y is None else float((base_classes == split.y).mean()),
+        balanced_accuracy=None if split.y is None else balanced(prediction.classes, split.y),
+        base_balanced_accuracy=None if split.y is None else balanced(base_classes, split.y),
+        exits=tuple(
+            _exit(k, session, prediction.exit, right, None if times is None else (rows, times[1]))
+            for k in range(exits + 1)
+        ),
+        latency=None if times is None else _latency(session.threads, *times),
+    )
+
+
+def balanced(answers: Array, labels: NDArray[np.int64]) -> float:
+    """Mean recall over the classes that are there."""
+    return float(np.mean([(answers[labels == c] == c).mean() for c in np.unique(labels)]))
+
+
+def _interleaved(
+    base: Callable[[Array], object],
+    eenn: Callable[[Array], object],
+    x: Array,
+    rows: NDArray[np.int64],
+    progress: Progress,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Microseconds of every row's run, base and early-exit network by turns."""
+    samples = [np.ascontiguousarray(x[row : row + 1]) for row in rows]
+    for sample in samples[:WARM_UP]:
+        base(sample)
+        eenn(sample)
+    taken = np.empty((2, len(samples)))
+    with task(progress, "latency", len(samples)) as number:
+        for i, sample in enumerate(samples):
+            # each is first half of the time: what runs second finds the sample in the processor's cache
+            for which in (0, 1) if i % 2 else (1, 0):
+                start = time.perf_counter_ns()
+                (base, eenn)[which](sample)
+                taken[which, i] = time.perf_counter_ns() - start
+            progress.advance(number, 1)
+    return taken[0] / 1000, taken[1] / 1000
+
+
+def _latency(threads: int, base: NDArray[np.float64], eenn: NDArray[np.float64]) -> Latency:
+    return Latency(
+        samples=len(base),
+        threads=threads,
+        base_mean_us=float(base.mean()),
+        base_median_us=float(np.median(base)),
+        eenn_mean_us=float(eenn.mean()),
+        eenn_median_us=float(np.median(eenn)),
+        ratio=float(eenn.mean() / base.mean()),
+    )
+
+
+def _exit(
+    number: int,
+    session: HostSession,
+    exit: Array,
+    right: NDArray[np.bool_] | None,
+    timed: tuple[NDArray[np.int64], NDArray[np.float64]] | None,
+) -> ExitMeasure:
+    specs = session.manifest.exits
+    here = exit == number
+    median = None
+    if timed is not None:
+        rows, times = timed
+        mine = times[here[rows]]
+        median = float(np.median(mine)) if len(mine) else None
+    return ExitMeasure(
+        exit=number,
+        place=specs[number].place if number < len(specs) else "classifier",
+        share=float(here.mean()),
+        accuracy=float(right[here].mean()) if right is not None and here.any() else None,
+        median_us=median,
+    )

@@ -1,0 +1,111 @@
+"""An artefact on this machine, through onnxruntime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eennc.artifact import Manifest, read_manifest, sha256_of
+from eennc.interop.onnx.session import Session
+from eennc.ir.types import Array, FloatArray
+from eennc.support.diagnostics import Place, UserError
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to n samples. scores: [n, classes], what the model's own output means. exit: int64 [n], which exit
+    answered; the number of exits stands for the last classifier.
+    """
+
+    scores: FloatArray
+    exit: Array
+
+    @property
+    def classes(self) -> Array:
+        """The class with the highest score, int64 [n]."""
+        return self.scores.argmax(axis=1)
+
+
+class HostSession:
+    """An artefact that is loaded; `load` makes one."""
+
+    def __init__(self, folder: Path, manifest: Manifest, *, threads: int) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.threads = threads
+        self._session = Session(folder / manifest.model, threads=threads)
+
+    def predict(self, x: Array) -> Prediction:
+        """Scores and exits of samples [n, ...] in the artefact's input dtype; n is free, whatever its batch.
+
+        Raises UserError where shape or dtype do not fit.
+        """
+        check_input(x, self.manifest)
+        batch = self.manifest.batch
+        if batch is None:
+            scores, exit = self._session.run(x)
+            return Prediction(scores, exit)
+        scores = np.empty((len(x), self.manifest.classes), np.float32)
+        exits = np.empty(len(x), np.int64)
+        for start in range(0, len(x), batch):
+            chunk = x[start : start + batch]
+            taken = len(chunk)
+            if taken < batch:
+                chunk = np.concatenate([chunk, np.repeat(chunk[-1:], batch - taken, axis=0)])
+            answer, exit = self._session.run(np.ascontiguousarray(chunk))
+            scores[start : start + taken] = answer[:taken]
+            exits[start : start + taken] = exit[:taken]
+        return Prediction(scores, exits)
+
+    def run_one(self, x: Array) -> tuple[FloatArray, int]:
+        """Scores and exit of one sample [1, ...], with nothing checked: what is timed."""
+        scores, exit = self._session.run(x)
+        return scores, int(exit[0])
+
+    def base(self) -> Session:
+        """The base network; raises UserError where the artefact has none."""
+        if self.manifest.base is None:
+            raise UserError(f"the artefact in '{self.folder}' holds no base network to compare with")
+        return Session(self.folder / self.manifest.base, threads=self.threads)
+
+
+def check_input(x: Array, manifest: Manifest) -> None:
+    """Raise UserError where `x` is not a batch of the artefact's input."""
+    spec = manifest.input
+    wanted = ["n", *spec.shape[1:]]
+    if x.ndim != len(spec.shape) or list(x.shape[1:]) != list(spec.shape[1:]):
+        raise UserError(f"the artefact takes samples of shape {wanted}, not {list(x.shape)}")
+    if x.dtype.name != spec.dtype:
+        raise UserError(
+            f"the artefact takes {spec.dtype}, not {x.dtype}", hint=f"convert with x.astype('{spec.dtype}')"
+        )
+    if not len(x):
+        raise UserError("there is no sample to run")
+
+
+def load(folder: str | Path, *, threads: int = 1) -> HostSession:
+    """Load an artefact from its folder. `threads`: onnxruntime's, 0 for its own choice.
+
+    Raises UserError where the folder holds none, a file is missing or not the one that was written, or the artefact
+    does not run here.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    for name, digest in manifest.files.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise UserError("a file of the artefact is missing", place=Place(str(path)), hint="compile again")
+        if sha256_of(path) != digest:
+            raise UserError("the file is not the one that was written", place=Place(str(path)), hint="compile again")
+    if not manifest.model.endswith(".onnx"):
+        raise UserError(f"an artefact of the {manifest.backend} backend does not run here")
+    return HostSession(folder, manifest, threads=threads)
+
+
+def check_labels(y: Array | None, manifest: Manifest) -> None:
+    """Raise UserError where `y` names a class that the artefact has not."""
+    if y is not None and len(y) and not 0 <= int(y.min()) <= int(y.max()) < manifest.classes:
+        wrong = int(y.min() if y.min() < 0 else y.max())
+        raise UserError(f"a label is {wrong}, the artefact has {manifest.classes} classes")
