@@ -114,28 +114,83 @@ class FoldInput(Pass):
         first = _first(main)
         if first is None:
             return False, False
-        shape = main.arguments[0].type.shape[1:]
-        mean, std = (_per_channel(given, main).astype(np.float64) for given in (self.mean, self.std))
-        weight = cast(Weight, first.weight).array.astype(np.float64)
-        out = weight.shape[0]
-        if isinstance(first, Conv):
-            # each output sees the channels of its own group
-            columns = weight.shape[1]
-            group = np.arange(out) // (out // first.groups)
-            inputs = group[:, None] * columns + np.arange(columns)
-            channels = (first.groups * columns, *[1] * (len(shape) - 1))
-            per_input = [np.broadcast_to(part, channels).reshape(-1)[inputs] for part in (mean, std)]
-            per_input = [part.reshape(*part.shape, *[1] * (weight.ndim - 2)) for part in per_input]
-        else:
-            per_input = [np.broadcast_to(part, cast("tuple[int, ...]", shape)).reshape(1, -1) for part in (mean, std)]
-        scaled = weight / per_input[1]
+        old_weight, old_bias = cast(Weight, first.weight), cast("Weight | None", first.bias)
+        mean, std = (_per_input(given, first, main) for given in (self.mean, self.std))
+        scaled = old_weight.array.astype(np.float64) / std
+        weight = Weight(names.new(old_weight.name), scaled.astype(old_weight.array.dtype))
+        # padding puts in zeros, which stand for the mean
         takes_mean = not isinstance(first, Conv) or not any(first.pads)
-        bias = np.zeros(out) if first.bias is None else cast(Weight, first.bias).array.astype(np.float64)
-        new_bias = first.bias
+        bias = old_bias
         if takes_mean and mean.any():
-            bias = bias - (scaled * per_input[0]).reshape(out, -1).sum(axis=1)
-            new_bias = _rounded(first.bias, f"{first.weight.name}.bias" if isinstance(first.weight, Weight) else "", bias, names)
-        changed = _rounded(first.weight, "", scaled, names)
-        by = first.rebuilt([first.x, changed, new_bias], origin=first.origin.via(self.name))
-        main.rewrite({first: (by,)}, {first.result: by.result})
+            shift = (scaled * mean).reshape(len(scaled), -1).sum(axis=1)
+            before = 0.0 if old_bias is None else old_bias.array.astype(np.float64)
+            name = names.new(f"{old_weight.name}.bias" if old_bias is None else old_bias.name)
+            bias = Weight(name, (before - shift).astype(old_weight.array.dtype))
+        changed = first.rebuilt([first.x, weight, bias], origin=first.origin.via(self.name))
+        main.rewrite({first: (changed,)}, {first.result: changed.result})
         return True, takes_mean
+
+
+def _channels_last(main: Graph) -> bool:
+    """Whether all the network does with its input is to move the last axis to the front of the spatial ones."""
+    users = main.users().get(main.arguments[0], [])
+    rank = main.arguments[0].type.rank
+    return bool(users) and all(
+        isinstance(op, Transpose) and rank > 2 and op.perm == (0, rank - 1, *range(1, rank - 1)) for op in users
+    )
+
+
+def _laid_out(value: Value, model: TensorType, layout: DataLayout | None, last: bool, ops: list[Op]) -> Value:
+    """The data's axes as the model has them."""
+    if value.type.rank < model.rank:
+        return _add(ops, Unsqueeze(x=value, axes=(model.rank - 1 if last else 1,)))
+    rank = model.rank
+    if layout is None or layout.endswith("c") == last:
+        return value
+    front, back = (0, rank - 1, *range(1, rank - 1)), (0, *range(2, rank), 1)
+    return _add(ops, Transpose(x=value, perm=back if last else front))
+
+
+def _add(ops: list[Op], op: Op) -> Value:
+    ops.append(op)
+    return op.result
+
+
+def _per_channel(given: float | tuple[float, ...], main: Graph) -> Array:
+    """float64, broadcasting over a sample of the model's input."""
+    rank = main.arguments[0].type.rank
+    array = np.array(given, np.float64)
+    return array if array.ndim == 0 or _channels_last(main) else array.reshape(-1, *[1] * (rank - 2))
+
+
+def _first(main: Graph) -> Conv | Dense | None:
+    """The convolution or dense op that is the input's only user, past ops that only flatten it."""
+    users = main.users()
+    value: Value = main.arguments[0]
+    rank = value.type.rank
+    while len(users.get(value, ())) == 1 and value not in main.returns:
+        op = users[value][0]
+        if isinstance(op, Conv) and value.type.rank == rank:
+            return op
+        if isinstance(op, Dense) and value.type.rank == 2:
+            return op
+        flattens = isinstance(op, (Flatten, Reshape)) and op.result.type.rank == 2
+        batched = flattens and op.result.type.shape[0] == value.type.shape[0]
+        if not batched and not isinstance(op, Identity):
+            return None
+        value = op.result
+    return None
+
+
+def _per_input(given: float | tuple[float, ...], first: Conv | Dense, main: Graph) -> Array:
+    """One number per input of each output of the op, broadcasting over its weight."""
+    sample = cast("tuple[int, ...]", main.arguments[0].type.shape[1:])
+    channels = _per_channel(given, main)
+    if isinstance(first, Dense):
+        return np.broadcast_to(channels, sample).reshape(1, -1)
+    weight = cast(Weight, first.weight).array
+    out, columns = weight.shape[:2]
+    # an output sees the channels of its own group
+    begins = np.arange(out) // (out // first.groups) * columns
+    seen = np.broadcast_to(channels.reshape(-1), first.groups * columns)[begins[:, None] + np.arange(columns)]
+    return seen.reshape(out, columns, *[1] * (weight.ndim - 2))

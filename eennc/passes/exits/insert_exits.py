@@ -27,6 +27,10 @@ from eennc.passes.exits.flow import fed
 from eennc.passes.exits.reductions import Reduction, reduce
 from eennc.support.diagnostics import UserError
 
+WIDTHS = (256, 128, 64, 32, 16)
+HEAD_SHARE = 0.03
+"""Share of the network's MACs that one head may have, unless the smallest has more."""
+
 
 @dataclass(frozen=True)
 class InsertExits(Pass):
@@ -43,7 +47,7 @@ class InsertExits(Pass):
         %1 = nn.conv %0, @b : tensor<Nx4x4x4xf32>
         %2 = nn.flatten %1 : tensor<Nx64xf32>
         %3 = nn.dense %2, @c : tensor<Nx3xf32>
-    After:
+    After (grid=1, hidden=64):
         module stage exits-placed attributes {classes = 3, scores = "logits"}
         %0 = nn.conv %x, @a : tensor<Nx4x4x4xf32>
         %1 = nn.global_average_pool %0 !{head = 0, reduction = 0} : tensor<Nx4x1x1xf32>
@@ -66,10 +70,10 @@ class InsertExits(Pass):
     """One hidden layer, none, or the pooling and the layers of the network's own classifier."""
     reduction: Reduction = "average+max"
     """How the feature map is pooled (not for a blueprint)."""
-    grid: Annotated[int, Ge(1), Le(LARGEST_GRID)] = 1
+    grid: Annotated[int, Ge(1), Le(LARGEST_GRID)] = 4
     """Cells a side of the pooled map; fewer where the features of the training data would not fit cache_limit."""
-    hidden: Annotated[int, Ge(1), Le(65536)] = 64
-    """Width of the hidden layer of an mlp."""
+    hidden: Annotated[int, Ge(1), Le(65536)] | None = None
+    """Width of the hidden layer of an mlp; none: 16 to 256, the widest whose head has at most 3 % of all MACs."""
     cache_limit: Annotated[int, Ge(0)] = CACHE_LIMIT
     """Bytes that the cached features (float16) of the training data may take."""
 
@@ -84,16 +88,14 @@ class InsertExits(Pass):
         prepare_scores(module)
         design = self._design(module, marks, ctx)
         taken = {weight.name for weight in module.weights()}
+        base_macs = sum(op.macs() for op in main.ops)
         for number, mark in enumerate(marks):
-            self._place(module, mark, number, design, ctx.seed, taken)
+            self._place(module, mark, number, design, base_macs, ctx.seed, taken)
         module.stage = "exits-placed"
         return True
 
     def _design(self, module: Module, marks: Sequence[Candidate], ctx: Context) -> Blueprint:
-        if self.head == "blueprint":
-            wanted = blueprint_of(module.main)
-        else:
-            wanted = Blueprint((self.hidden,) if self.head == "mlp" else (), self.reduction, self.grid)
+        wanted = blueprint_of(module.main) if self.head == "blueprint" else Blueprint((), self.reduction, self.grid)
         if ctx.data.train is None:
             return wanted
         shapes = [[int(dim) for dim in mark.x.type.shape[1:]] for mark in marks]
@@ -109,7 +111,14 @@ class InsertExits(Pass):
         return replace(wanted, grid=grid)
 
     def _place(
-        self, module: Module, mark: Candidate, number: int, design: Blueprint, seed: int, taken: set[str]
+        self,
+        module: Module,
+        mark: Candidate,
+        number: int,
+        design: Blueprint,
+        base_macs: int,
+        seed: int,
+        taken: set[str],
     ) -> None:
         """Put head and exit in the place of `mark`."""
         main = module.main
@@ -120,7 +129,7 @@ class InsertExits(Pass):
                 f"insert-exits: nothing follows '{mark.place}' ({mark.origin})", hint="an exit there saves no work"
             )
         carried = _crossing(main, before, after)
-        head = self._head(module, mark.x, number, design, seed, taken)
+        head = self._head(module, mark.x, number, design, base_macs, seed, taken)
         exit = Exit(
             scores=head[-1].result,
             carry=carried,
@@ -135,14 +144,26 @@ class InsertExits(Pass):
         main.returns = [by.get(value, value) for value in main.returns]
         main.ops = [*before, *head, exit, *after]
 
-    def _head(self, module: Module, x: Value, number: int, design: Blueprint, seed: int, taken: set[str]) -> list[Op]:
+    def _head(
+        self,
+        module: Module,
+        x: Value,
+        number: int,
+        design: Blueprint,
+        base_macs: int,
+        seed: int,
+        taken: set[str],
+    ) -> list[Op]:
         random = np.random.default_rng([seed, number])
         classes = int(module.main.returns[0].type.concrete()[1])
         ops = reduce(x, design.reduction, design.grid, channels_last=_has_steps(x, module.main.users()))
         for op in ops:
             op.notes["reduction"] = number
         value: Value = ops[-1].result if ops else x
-        widths = [*design.hidden, classes]
+        hidden = design.hidden
+        if self.head == "mlp":
+            hidden = (self.hidden or _width(int(value.type.shape[1]), classes, base_macs),)
+        widths = [*hidden, classes]
         for layer, width in enumerate(widths):
             inputs = int(value.type.shape[1])
             # He initialisation; training starts from its own
@@ -162,6 +183,12 @@ class InsertExits(Pass):
             op.notes = {"head": number, **op.notes}
             op.origin = op.origin.via(self.name)
         return ops
+
+
+def _width(features: int, classes: int, base_macs: int) -> int:
+    """The widest hidden layer that is worth its MACs: larger networks gain from wider ones (benchmarks/heads.py)."""
+    fitting = (width for width in WIDTHS if width * (features + classes) <= HEAD_SHARE * base_macs)
+    return next(fitting, WIDTHS[-1])
 
 
 def _crossing(main: Graph, before: Sequence[Op], after: Sequence[Op]) -> list[Value]:

@@ -37,7 +37,7 @@ class SolveThresholds(Pass):
     thresholds: Literal["shared", "per-exit"] = "shared"
     """One threshold on temperature-scaled confidence, or one per exit."""
     solver: Literal["auto", "exact", "descent", "independent"] = "auto"
-    """For thresholds per exit: by size, enumeration, coordinate descent, or the paper's independent exits on 13 steps."""
+    """For thresholds per exit: by size, enumeration, descent, or the paper's independent exits on 13 steps."""
     steps: Annotated[int, Ge(2), Le(100_000)] = 100
     """Thresholds that are tried per exit."""
     max_exits: Annotated[int, Ge(0)] | None = None

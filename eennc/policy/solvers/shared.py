@@ -18,6 +18,8 @@ STEPS = 8192
 """Thresholds tried while sets of exits are compared; the set that wins is searched at all observed confidences."""
 STEPS_OF_CLUSTERS = 1024
 """The same where a sum per cluster is kept for each of them."""
+NEAR = 4
+"""Exits are exchanged for those at most so many places away."""
 
 Exits = tuple[int, ...]
 
@@ -25,8 +27,8 @@ Exits = tuple[int, ...]
 def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float, ...]:
     """Thresholds [K], one value at the exits kept and inf at the others; at most `max_exits` are kept.
 
-    All sets of exits are tried where they are few. Else two greedy searches, one from no exit and one from all, add and
-    drop exits one by one as long as that helps, then exchange them.
+    All sets of exits are tried where they are few. Else two local searches, one from no exit and one from all, add and
+    drop single exits as long as that helps, then exchange one for a near one.
     """
     exits = problem.exits
     most = exits if max_exits is None else min(max_exits, exits)
@@ -60,26 +62,26 @@ def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float,
 
 
 def _search(best: Exits, exits: int, most: int, cost: Callable[[Exits], float]) -> Exits:
-    while True:
-        for moves in (_one_more_or_less, _exchanges):
-            moved = min(moves(best, exits, most), key=cost, default=best)
+    improved = True
+    while improved:
+        improved = False
+        for toggled in range(exits):
+            moved = tuple(sorted({toggled}.symmetric_difference(best)))
+            if len(moved) <= most and cost(moved) < cost(best):
+                best, improved = moved, True
+        if not improved:
+            moved = min(_exchanges(best, exits), key=cost, default=best)
             if cost(moved) < cost(best):
-                best = moved
-                break
-        else:
-            return best
+                best, improved = moved, True
+    return best
 
 
-def _one_more_or_less(kept: Exits, exits: int, most: int) -> Iterable[Exits]:
-    if len(kept) < most:
-        yield from (tuple(sorted((*kept, k))) for k in range(exits) if k not in kept)
-    yield from (tuple(k for k in kept if k != gone) for gone in kept)
-
-
-def _exchanges(kept: Exits, exits: int, most: int) -> Iterable[Exits]:
+def _exchanges(kept: Exits, exits: int) -> Iterable[Exits]:
+    """Each exit for one that stands near it."""
     for gone in kept:
         rest = tuple(k for k in kept if k != gone)
-        yield from (tuple(sorted((*rest, k))) for k in range(exits) if k not in kept)
+        near = range(max(gone - NEAR, 0), min(gone + NEAR + 1, exits))
+        yield from (tuple(sorted((*rest, k))) for k in near if k not in kept)
 
 
 def _best(problem: Problem, levels: Ints, steps: int, kept: Exits) -> tuple[float, int]:

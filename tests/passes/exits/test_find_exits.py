@@ -128,7 +128,7 @@ def test_the_map_is_taken_before_it_is_flattened(transposed: bool) -> None:
     y = net.op(MaxPool(x=net.conv(net.input, 4), kernel=(2, 2), strides=(2, 2)), "/pool/MaxPool")
     if transposed:
         y = net.op(Transpose(x=y, perm=(0, 2, 3, 1)))
-    y = net.relu(net.dense(net.op(Flatten(x=y)), 16, "/hidden/Gemm"))
+    y = net.relu(net.dense(net.op(Flatten(x=y)), 16), "/hidden/Relu")
     assert places(net.classified(net.relu(net.dense(y, 8)))) == ["pool", "hidden"]
 
 
@@ -145,7 +145,7 @@ def test_work_in_opaque_ops_counts_as_worth_it() -> None:
     net = Net(2, 8, 8)
     y = net.input
     for layer in range(3):
-        weight = Weight(f"w{layer}", np.ones((2, 2, 3, 3), np.float32))
+        weight = Weight(f"q{layer}", np.ones((2, 2, 3, 3), np.float32))
         y = net.opaque(f"QLinearConv{layer}", [y, weight], TensorType(("N", 2, 8, 8)))
     # a normalisation has no work of its own
     y = net.opaque("LRN", [y], y.type)
