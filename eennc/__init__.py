@@ -1,38 +1,46 @@
-"""eennc: compiles trained classifiers into early-exit networks.
+"""eennc: a compiler that turns a trained classifier into an early-exit network.
 
-import eennc
-
-compiled = eennc.compile("model.onnx", passes="passes.yaml", output="build/")
-session = eennc.load("build/")
-prediction = session.predict(x)  # prediction.scores, prediction.exit, prediction.classes
+    compiled = eennc.compile("model.onnx", passes="passes.yaml", output="build")
+    session = eennc.load("build")
+    prediction = session.predict(x)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from eennc.data.splits import Split, Splits
     from eennc.driver import Compiled, compile
     from eennc.runtime import HostSession, Prediction, load
     from eennc.support.diagnostics import UserError
 
-__version__ = "0.1.0"
-__all__ = ["Compiled", "HostSession", "Prediction", "UserError", "__version__", "compile", "load"]
+__all__ = ["Compiled", "HostSession", "Prediction", "Split", "Splits", "UserError", "compile", "load"]
 
+# what each name needs takes time to import
 _HOMES = {
-    "compile": "eennc.driver",
     "Compiled": "eennc.driver",
-    "load": "eennc.runtime",
+    "compile": "eennc.driver",
     "HostSession": "eennc.runtime",
     "Prediction": "eennc.runtime",
+    "load": "eennc.runtime",
+    "Split": "eennc.data.splits",
+    "Splits": "eennc.data.splits",
     "UserError": "eennc.support.diagnostics",
 }
 
 
-def __getattr__(name: str) -> Any:
-    # imported when asked for: `eennc --help` must not wait for onnx and numba
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("eennc")
     if name not in _HOMES:
         raise AttributeError(f"module 'eennc' has no attribute '{name}'")
-    import importlib
+    from importlib import import_module
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES, "__version__"]

@@ -1,4 +1,4 @@
-"""The artefact folder's contract: `manifest.json`, which the runtime reads, and `report.json`, which says what it is worth.
+"""The artefact folder's contract: `manifest.json`, which the runtime reads, and `report.json`, which tells the result.
 
 Both are JSON with sorted keys and shortest round-trip numbers, so that equal content is equal bytes. JSON has no
 infinity: inf, -inf and nan are written as the strings "inf", "-inf" and "nan". Neither holds a time or a path of the
@@ -52,7 +52,7 @@ class Manifest:
 
     model, base: file names of the early-exit network and of the plain network it was made from (None where the backend
     writes none). batch: the number of
-    samples that a run takes, None for any. files: SHA-256 (hexadecimal) of every file but manifest.json itself.
+    samples that a run takes, None for any. files: SHA-256 (hexadecimal) of the files that the backend wrote.
     Raises ValueError for a file name that leads out of the folder.
     """
 
@@ -108,6 +108,24 @@ def write_report(report: Mapping[str, object], folder: Path) -> Path:
 def read_report(folder: Path) -> dict[str, Any]:
     """What `write_report` wrote, non-finite numbers still as strings; raises UserError as `read_manifest` does."""
     return _read(folder, REPORT)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise UserError where an artefact cannot be written to `folder`: it is a file, or holds what eennc did not write."""
+    place = Place(str(folder))
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError("this is a file, the artefact needs a folder", place=place, hint="give another name after -o")
+    there = {path.name for path in folder.iterdir()}
+    ours = {MANIFEST, REPORT, *read_manifest(folder).files} if MANIFEST in there else set[str]()
+    foreign = sorted(there - ours)
+    if foreign:
+        raise UserError(
+            f"the folder holds '{foreign[0]}', which eennc did not write: it would be lost",
+            place=place,
+            hint="give another folder after -o, or move that away",
+        )
 
 
 def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:

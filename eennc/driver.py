@@ -1,60 +1,78 @@
-"""The whole flow: model and recipe in, artefact out."""
+"""The whole flow: model in, passes, backend, artefact out. What the command does, from Python."""
 
 from __future__ import annotations
 
-import hashlib
+import math
 import os
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-from eennc import __version__
 from eennc.artifact import (
-    MANIFEST,
-    SCHEMA,
     ExitSpec,
     Manifest,
     TensorSpec,
+    check_replaceable,
+    hash_files,
+    plain,
     sha256_of,
     write_manifest,
     write_report,
 )
-from eennc.backends.base import BACKENDS, Backend, Emitted
+from eennc.artifact import SCHEMA as SCHEMA
+from eennc.backends.base import Backend
 from eennc.data.cache import Cache
-from eennc.data.loading import check_split, load_split, warn_of_shared_samples
+from eennc.data.loading import check_split, load_split, renamed, warn_of_shared_samples
 from eennc.data.sources import Spec
 from eennc.data.splits import Split, Splits
 from eennc.ir.cuts import exits_of, without_exits
 from eennc.ir.graph import Module
+from eennc.ir.text import load_module
 from eennc.ir.types import TensorType
 from eennc.passes.base import Context, Pass
+from eennc.passes.cost import module_cost
 from eennc.passes.exits.classifier import find_classifier
-from eennc.passes.exits.train_exits import TrainingRecord
+from eennc.passes.exits.solve_thresholds import SolveThresholds
+from eennc.passes.exits.train_exits import TrainExits, TrainingRecord
 from eennc.passes.fold_input import FoldInput
-from eennc.passes.pipeline import Instrument, Pipeline, check_order, facts_of
+from eennc.passes.pipeline import GROUPS, Instrument, Pipeline, check_order, facts_of
+from eennc.passes.reproducer import PassFailed, write_reproducer
 from eennc.plugins import load_file, load_plugins
+from eennc.policy.requirements import Verdict, judge
 from eennc.policy.summary import Summary
-from eennc.recipe import InputSpec, Recipe
-from eennc.recipe.reading import read_recipe
-from eennc.recipe.requirements import Verdict, check
+from eennc.policy.table import Policy, Tables
+from eennc.recipe import Recipe, SplitSource, build_backend, recipe_of
+from eennc.recipe.recipe import SPLITS
 from eennc.support.atomic import atomic_folder
-from eennc.support.diagnostics import Place, UserError
+from eennc.support.diagnostics import UserError, unknown
 from eennc.support.instruments import Progress, Silent
-from eennc.support.option_text import parse_inline
-from eennc.support.options import build, to_inline
+from eennc.support.options import to_inline
+
+if TYPE_CHECKING:
+    import onnx
+
+Model = "str | Path | Module | onnx.ModelProto"
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a compile made. module: as the last pass left it, before the backend's own. summary: accuracy and cost, None
-    where no pass solved thresholds. folder: the artefact, None where none was written. report: what report.json holds.
+    """What a compilation gave.
+
+    module: as the last pass left it, segmented unless `stop_after` ended before. folder and manifest: the artefact, None
+    where none was written. report: what report.json holds. summary: the network with exits against the base network,
+    None where no pass solved thresholds. verdicts: one per requirement. seconds: wall time.
     """
 
     module: Module
+    folder: Path | None
+    manifest: Manifest | None
+    report: Mapping[str, Any]
     summary: Summary | None
     verdicts: tuple[Verdict, ...]
-    folder: Path | None
-    report: Mapping[str, object]
+    seconds: float
 
     @property
     def met(self) -> bool:
@@ -62,238 +80,330 @@ class Compiled:
         return all(verdict.met for verdict in self.verdicts)
 
 
-def default_cache() -> Path:
-    """Where results are kept: $XDG_CACHE_HOME/eennc, or ~/.cache/eennc."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "eennc"
+@dataclass(frozen=True)
+class Source:
+    """Where the model came from: the file's (or network's) name, and the SHA-256 of its content, hexadecimal."""
+
+    name: str
+    sha256: str
 
 
 def compile(
-    model: str | Path | Module,
+    model: str | Path | Module | onnx.ModelProto,
     *,
     passes: str | Path | Sequence[Pass] | None = None,
     backend: str | Backend | None = None,
     output: str | Path | None = None,
     data: Splits | Mapping[str, Spec] | None = None,
-    load: Sequence[str | Path] = (),
-    cache_dir: str | Path | None = None,
     seed: int | None = None,
-    stop_after: str | None = None,
-    instruments: Sequence[Instrument] = (),
+    cache: str | Path | None = None,
+    load: Sequence[str | Path] = (),
     progress: Progress | None = None,
+    instruments: Sequence[Instrument] = (),
+    stop_after: str | None = None,
 ) -> Compiled:
-    """Compile a model to an early-exit network.
+    """Make an early-exit network of a trained classifier.
 
-    model: an `.onnx` or `.eir` file, or a module. passes: a passes.yaml, inline text, or passes; the preset where None.
-    backend: its name, with options as `onnx{batch=free}`. output: the artefact's folder; None writes none. data: splits
-    in the place of the recipe's, or sources by split. load: files with passes of the user's own. seed: in the place of
-    the recipe's. stop_after: the pass to end with; nothing is written then.
+    model: an ONNX or .eir file, an onnx.ModelProto, or a module (which stays as it is). passes: the path of a
+    passes.yaml, inline text, passes, or None for the preset. backend: inline text or a backend; None for the recipe's,
+    else onnx. output: the folder to write the artefact to; None writes nothing. data: splits, or what passes.yaml may
+    say of each; takes the place of the recipe's, split by split. seed: of everything random; None for the recipe's,
+    else 0. cache: the folder for features, heads and scores; None for `default_cache()`. load: Python files with passes
+    or backends. stop_after: the pass (or group) after which to end, without an artefact.
 
-    Raises UserError for the user's mistakes; the output folder is then as it was before.
+    Raises UserError for what is wrong with the arguments or the files, PassFailed (with a reproducer) for what is wrong
+    with eennc, OSError where files cannot be written. The old content of `output` is replaced when all is done.
     """
-    progress = progress or Silent()
+    began = time.perf_counter()
+    recorder = _Recorder(progress or Silent())
     load_plugins()
     for file in load:
         load_file(Path(file))
-    recipe = _recipe(passes)
-    chosen = _backend(backend, recipe)
-    folder = None if output is None or stop_after else _checked_output(Path(output))
-    module = _read(model)
-    listed = [*_input_passes(recipe.input, module), *recipe.passes]
-    check_order(listed, facts_of(module))
-    ctx = Context(
-        data=_splits(data, recipe, module, progress),
-        cache=Cache(Path(cache_dir) if cache_dir is not None else default_cache()),
-        seed=recipe.seed if seed is None else seed,
-        progress=progress,
-    )
-    Pipeline(listed, instruments, reproducers=ctx.cache.folder).run(module, ctx, stop_after)
-
-    summary = ctx.results.find(Summary)
-    verdicts: tuple[Verdict, ...] = ()
-    if recipe.require and not stop_after:
-        if summary is None:
-            raise UserError("there are requirements, but no pass solves thresholds", hint="add solve-thresholds")
-        verdicts = tuple(check(recipe.require, summary))
-    report = _report(model, module, recipe, chosen, ctx, listed, summary, verdicts)
+    recipe = recipe_of(passes)
+    target = backend if isinstance(backend, Backend) else _backend(backend, recipe)
+    folder = None if output is None else Path(output).resolve()
     if folder is not None:
-        _write(folder, module, chosen, ctx, recipe, model, report, instruments)
-    return Compiled(module, summary, verdicts, folder, report)
+        if stop_after is not None:
+            raise UserError("stop_after ends before there is an artefact to write", hint="leave `output` away")
+        check_replaceable(folder)
+    whole = _all_passes(recipe, target)
+    _check_stop(whole, stop_after)
+
+    module, source = _read(model)
+    check_order(whole, facts_of(module))
+    splits = _splits(recipe, data)
+    _check_needs(whole, recipe, splits)
+    _check_data(module, whole, recipe, splits)
+    warn_of_shared_samples(splits, recorder)
+
+    chosen = seed if seed is not None else recipe.seed or 0
+    ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder)
+    before = _BeforeLowering()
+    Pipeline(whole, (before, *instruments)).run(module, ctx, stop_after)
+
+    verdicts = () if stop_after else _judge(recipe, ctx)
+    report = _report(module, before.module or module, source, target, whole, ctx, verdicts, recorder.warnings)
+    manifest = None
+    if folder is not None:
+        manifest = _write(folder, module, before, source, target, ctx, report)
+    return Compiled(
+        module=module,
+        folder=folder,
+        manifest=manifest,
+        report=report,
+        summary=ctx.results.find(Summary),
+        verdicts=verdicts,
+        seconds=time.perf_counter() - began,
+    )
 
 
-def _recipe(passes: str | Path | Sequence[Pass] | None) -> Recipe:
-    if passes is None or isinstance(passes, str):
-        return read_recipe(passes)
-    if isinstance(passes, Path):
-        return read_recipe(str(passes.absolute()))
-    return Recipe(tuple(passes))
+def default_cache() -> Path:
+    """Where results are kept between runs: `eennc` in the user's cache folder (XDG_CACHE_HOME)."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "eennc"
 
 
-def _backend(given: str | Backend | None, recipe: Recipe) -> Backend:
-    if isinstance(given, Backend):
-        return given
-    if given is not None:
-        entries = parse_inline(given, what="-b")
-        if len(entries) != 1:
-            raise UserError("one backend is wanted", allowed=f"known: {', '.join(BACKENDS)}")
-        ((name, options),) = entries
-    else:
-        name, options = recipe.backend or ("onnx", {})
-    return build(BACKENDS.get(name), options, what=f"backend '{name}'")
+class _Recorder:
+    """Passes progress on and keeps the warnings, each once."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.task = progress.task
+        self.advance = progress.advance
+        self.finish = progress.finish
+        self.note = progress.note
+        self.warnings: list[str] = []
+        self._warn = progress.warn
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self._warn(text)
 
 
-def _checked_output(folder: Path) -> Path:
-    if folder.exists() and not folder.is_dir():
-        raise UserError("the output is a file, not a folder", place=Place(str(folder)))
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).exists():
-        raise UserError(
-            "the output folder holds something else than an artefact, which would be lost",
-            place=Place(str(folder)),
-            hint="give a new folder with -o, or empty this one",
-        )
-    return folder
+class _BeforeLowering:
+    """Keeps the module as it was when the first pass that outlines segments began."""
+
+    def __init__(self) -> None:
+        self.module: Module | None = None
+
+    def before(self, p: Pass, module: Module) -> None:
+        if self.module is None and "segments" in p.ensures:
+            self.module = module.copy()
+
+    def after(self, p: Pass, module: Module, changed: bool, seconds: float) -> None:
+        pass
 
 
-def _read(model: str | Path | Module) -> Module:
+def _backend(text: str | None, recipe: Recipe) -> Backend:
+    if text is not None:
+        return build_backend(text)
+    return recipe.backend or build_backend("onnx")
+
+
+def _all_passes(recipe: Recipe, target: Backend) -> list[Pass]:
+    first: list[Pass] = [] if recipe.input is None else [recipe.input]
+    asked = [*first, *recipe.passes]
+    # a user may ask for form-segments too, to run passes of his own behind it
+    return [*asked, *(p for p in target.lowering if not any(isinstance(q, type(p)) for q in asked))]
+
+
+def _check_stop(passes: Sequence[Pass], stop_after: str | None) -> None:
+    names = {p.name for p in passes}
+    groups = {group for group, members in GROUPS.items() if members[-1] in names}
+    if stop_after is not None and stop_after not in names | groups:
+        raise unknown("pass of this pipeline", stop_after, names | groups)
+
+
+def _read(model: Any) -> tuple[Module, Source]:
     if isinstance(model, Module):
-        return model.copy()
-    path = Path(model)
-    if path.suffix == ".eir":
-        from eennc.ir.text import load_module
+        return model.copy(), Source(model.name, model.fingerprint())
+    if isinstance(model, (str, Path)):
+        path = Path(model)
+        if path.suffix == ".eir":
+            module = load_module(path)
+        else:
+            from eennc.interop.onnx.reader import read_model  # onnx is slow to import
 
-        return load_module(path)
-    from eennc.interop.onnx.reader import read_model  # onnx is slow to import
+            module = read_model(path)
+        return module, Source(path.name, sha256_of(path))
+    import hashlib
 
-    return read_model(path)
+    from eennc.interop.onnx.reader import module_from_proto
 
-
-def _input_passes(spec: InputSpec | None, module: Module) -> list[Pass]:
-    """What makes the network take the data as they are."""
-    if spec is None:
-        return []
-    dtype = spec.dtype or module.main.arguments[0].type.dtype.numpy.name
-    options = {"mean": spec.mean, "std": spec.std, "layout": spec.layout, "dtype": dtype}
-    return [build(FoldInput, options, what="'input'")]
+    name = model.graph.name or "model"
+    content = model.SerializeToString(deterministic=True)
+    return module_from_proto(model, name), Source(name, hashlib.sha256(content).hexdigest())
 
 
-def _splits(data: Splits | Mapping[str, Spec] | None, recipe: Recipe, module: Module, progress: Progress) -> Splits:
+def _splits(recipe: Recipe, data: Splits | Mapping[str, Spec] | None) -> Splits:
+    sources = dict(recipe.sources)
+    given: dict[str, Split] = {}
     if isinstance(data, Splits):
-        return data
-    sources = dict(recipe.data)
-    folder = recipe.folder
-    found: dict[str, Split] = {}
-    if data:
-        sources = {**{name: source for name, source in sources.items() if name not in data}, **data}
-    if not sources:
-        return Splits()
-    wanted, classes = _wanted(recipe.input, module)
+        for name in SPLITS:
+            split: Split | None = getattr(data, name)
+            if split is not None:
+                sources.pop(name, None)
+                given[name] = renamed(split, name)
+    elif data is not None:
+        for name, spec in data.items():
+            if name not in SPLITS:
+                raise unknown("split", name, SPLITS)
+            sources[name] = SplitSource(spec, Path())
     for name, source in sources.items():
-        # a source given beside the recipe is relative to the working directory
-        found[name] = load_split(name, source, Path() if data and name in data else folder)
-        check_split(found[name], wanted, classes)
-    splits = Splits(**found)
-    warn_of_shared_samples(splits, progress)
-    return splits
+        given[name] = load_split(name, source.spec, source.folder, source.place)
+    return Splits(**given)
 
 
-def _wanted(spec: InputSpec | None, module: Module) -> tuple[TensorType, int | None]:
-    """The type of the data, and the number of classes of their labels."""
+def _check_needs(passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
+    """Raise UserError where a split or a pass is missing that something later asks for."""
+    for p in passes:
+        if isinstance(p, TrainExits):
+            data.need("train", p.name)
+        elif isinstance(p, SolveThresholds):
+            splits = [data.need("calibration", p.name), data.test]
+            for split in splits:
+                if split is not None and split.y is None:
+                    raise UserError(f"the {split.name} data have no labels", hint="add an array 'y' of class numbers")
+    for requirement, place in recipe.requirements:
+        if not any("thresholds" in p.ensures for p in passes):
+            raise UserError(
+                f"'{requirement.quantity}' is required, but no pass solves thresholds",
+                place=place,
+                hint="put solve-thresholds among the passes",
+            )
+        if getattr(data, requirement.split) is None:
+            raise UserError(
+                f"'{requirement.quantity}' is required on {requirement.split} data, which are not given",
+                place=place,
+                hint=f"give them below `data:`, as `{requirement.split}`",
+            )
+
+
+def _check_data(module: Module, passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
+    """Raise UserError where labels or data do not fit what the network will take, as far as that shows now."""
     main = module.main
-    copy = Module(module.name, main.copy(), attributes=module.attributes)
-    for p in _input_passes(spec, module):
-        p.run(copy, Context())
-    return copy.main.arguments[0].type, find_classifier(main).classes
+    shape = main.returns[0].type.shape
+    classes = shape[1] if len(shape) > 1 and isinstance(shape[1], int) else None
+    if recipe.labels is not None:
+        if classes is not None and len(recipe.labels) != classes:
+            raise UserError(
+                f"input: {len(recipe.labels)} labels for a model with {classes} classes", place=recipe.input_place
+            )
+        module.attributes["labels"] = recipe.labels
+    taken = main.arguments[0].type
+    for p in passes:
+        if isinstance(p, FoldInput):
+            try:
+                taken = p.data_type(main)
+            except UserError as error:
+                raise (error.at(recipe.input_place) if recipe.input_place else error) from None
+    for name in SPLITS:
+        split: Split | None = getattr(data, name)
+        if split is None:
+            continue
+        source = recipe.sources.get(name)
+        try:
+            check_split(split, taken, classes)
+        except UserError as error:
+            raise (error.at(source.place) if source and source.place else error) from None
+
+
+def _judge(recipe: Recipe, ctx: Context) -> tuple[Verdict, ...]:
+    tables, policy = ctx.results.find(Tables), ctx.results.find(Policy)
+    if tables is None or policy is None:
+        return ()
+    return tuple(judge(requirement, tables, policy) for requirement, _ in recipe.requirements)
+
+
+def _report(
+    module: Module,
+    network: Module,
+    source: Source,
+    target: Backend,
+    passes: Sequence[Pass],
+    ctx: Context,
+    verdicts: Sequence[Verdict],
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """What report.json holds: nothing that a second run of the same would not write again."""
+    data = {name: getattr(ctx.data, name) for name in SPLITS}
+    labels = module.attributes.get("labels")
+    report = {
+        "eennc": version("eennc"),
+        "model": {
+            "name": module.name,
+            "source_file": source.name,
+            "source_sha256": source.sha256,
+            "input": str(module.main.arguments[0].type),
+            "labels": labels,
+        },
+        "backend": to_inline(target),
+        "passes": [to_inline(p) for p in passes],
+        "seed": ctx.seed,
+        "data": {
+            name: {
+                "samples": len(split),
+                "labels": split.y is not None,
+                "groups": split.groups is not None,
+                "sha256": split.digest,
+            }
+            for name, split in data.items()
+            if split is not None
+        },
+        "result": ctx.results.find(Summary),
+        "cost": module_cost(network) if network.stage != "segmented" else None,
+        "training": ctx.results.find(TrainingRecord),
+        "require": verdicts,
+        "warnings": warnings,
+    }
+    return cast("dict[str, Any]", plain(report))
 
 
 def _write(
     folder: Path,
     module: Module,
-    backend: Backend,
+    before: _BeforeLowering,
+    source: Source,
+    target: Backend,
     ctx: Context,
-    recipe: Recipe,
-    model: str | Path | Module,
-    report: Mapping[str, object],
-    instruments: Sequence[Instrument],
-) -> None:
-    base = without_exits(module.main)
-    exits = tuple(ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold) for op in exits_of(module.main))
-    lowered = module.copy()
-    Pipeline(backend.lowering, instruments, reproducers=ctx.cache.folder).run(lowered, ctx)
-    try:
-        with atomic_folder(folder) as temporary:
-            emitted = backend.emit(lowered, base, temporary)
-            files = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
-            manifest = _manifest(module, exits, backend, emitted, recipe, model, files)
-            write_manifest(manifest, temporary)
-            write_report(report, temporary)
-    except OSError as error:
-        raise UserError(f"cannot write the artefact: {error.strerror}", place=Place(str(folder))) from error
-
-
-def _manifest(
-    module: Module,
-    exits: tuple[ExitSpec, ...],
-    backend: Backend,
-    emitted: Emitted,
-    recipe: Recipe,
-    model: str | Path | Module,
-    files: dict[str, str],
+    report: Mapping[str, Any],
 ) -> Manifest:
-    (argument,) = module.main.arguments
-    classifier = find_classifier(module.main)
-    shape = tuple(emitted.batch if dim == "N" and emitted.batch else dim for dim in argument.type.shape)
-    labels = recipe.input.labels if recipe.input else None
-    if labels is not None and len(labels) != classifier.classes:
-        raise UserError(f"input: {len(labels)} labels are given, the model has {classifier.classes} classes")
-    return Manifest(
-        schema=SCHEMA,
-        eennc=__version__,
-        name=module.name,
-        backend=to_inline(backend),
-        source_file=_source_name(model),
-        source_sha256=_source_digest(model),
-        model=emitted.model,
-        base=emitted.base,
-        batch=emitted.batch,
-        input=TensorSpec(argument.name, argument.type.dtype.numpy.name, shape),
-        scores="probabilities" if classifier.probabilities else "logits",
-        classes=classifier.classes,
-        labels=labels,
-        exits=exits,
-        files=files,
-    )
-
-
-def _source_name(model: str | Path | Module) -> str:
-    return model.name if isinstance(model, Module) else Path(model).name
-
-
-def _source_digest(model: str | Path | Module) -> str:
-    if isinstance(model, Module):
-        return hashlib.sha256(model.fingerprint().encode()).hexdigest()
-    return sha256_of(Path(model))
-
-
-def _report(
-    model: str | Path | Module,
-    module: Module,
-    recipe: Recipe,
-    backend: Backend,
-    ctx: Context,
-    passes: Sequence[Pass],
-    summary: Summary | None,
-    verdicts: Sequence[Verdict],
-) -> dict[str, object]:
-    training = ctx.results.find(TrainingRecord)
-    splits = (ctx.data.train, ctx.data.calibration, ctx.data.test)
-    return {
-        "eennc": __version__,
-        "model": {"file": _source_name(model), "sha256": _source_digest(model)},
-        "backend": to_inline(backend),
-        "seed": ctx.seed,
-        "passes": [to_inline(p) for p in passes],
-        "data": {s.name: {"samples": len(s), "labels": s.y is not None, "sha256": s.digest} for s in splits if s},
-        "labels": recipe.input.labels if recipe.input else None,
-        "training": None if training is None else asdict(training),
-        "result": None if summary is None else asdict(summary),
-        "require": [{**asdict(verdict), "text": str(verdict)} for verdict in verdicts],
-    }
+    if before.module is None:
+        raise UserError(
+            "the module is segmented already, so its base network is not known",
+            hint="compile the module as it was before form-segments",
+        )
+    base = without_exits(before.module.main)
+    with atomic_folder(folder) as temporary:
+        try:
+            emitted = target.emit(module, base, temporary)
+        except (UserError, OSError):
+            raise
+        except Exception as error:
+            message = f"backend '{target.name}' failed: {type(error).__name__}: {error}"
+            reproducer = write_reproducer(before.module, target.lowering, ctx.seed, error, Path())
+            raise PassFailed(message, reproducer) from error
+        files = hash_files(temporary, (path.name for path in temporary.iterdir()))
+        classes, scores = _answers(module, before.module)
+        manifest = Manifest(
+            schema=SCHEMA,
+            eennc=version("eennc"),
+            name=module.name,
+            backend=target.name,
+            source_file=source.name,
+            source_sha256=source.sha256,
+            model=emitted.model,
+            base=emitted.base,
+            batch=emitted.batch,
+            input=_spec(module),
+            scores=scores,
+            classes=classes,
+            labels=cast("tuple[str, ...] | None", module.attributes.get("labels")),
+            exits=tuple(
+                ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold) for op in exits_of(module.main)
+            ),
+            files=files,
+        )
+        write_report(report, temporary)
+        write_manifest(manifest, temporary)
+    return manifest

@@ -27,11 +27,13 @@ def load_split(name: str, spec: Spec, folder: Path, place: Place | None = None) 
     """
     try:
         read = read_source(spec, folder)
-        return _with_name(read, name) if isinstance(read, Split) else split_of(name, read)
+        return renamed(read, name) if isinstance(read, Split) else split_of(name, read)
     except UserError as error:
         if error.place is None:
             error.message = f"{name} data: {error.message}"
-        raise error.at(place) if place else error
+        if place is not None:
+            error.at(place)
+        raise
 
 
 def split_of(name: str, arrays: Mapping[str, object]) -> Split:
@@ -56,7 +58,7 @@ def split_of(name: str, arrays: Mapping[str, object]) -> Split:
     )
 
 
-def check_split(split: Split, type: TensorType, classes: int | None, labels: tuple[str, ...] | None = None) -> None:
+def check_split(split: Split, type: TensorType, classes: int | None) -> None:
     """Raise UserError where the samples are not what a model with input `type` takes, are not finite, or a class number
     is none of the model's `classes` (None where they are not known yet).
     """
@@ -118,7 +120,8 @@ def _row_hashes(x: NDArray[Any]) -> NDArray[np.uint64]:
     return np.frombuffer(digests, np.uint64)
 
 
-def _with_name(split: Split, name: str) -> Split:
+def renamed(split: Split, name: str) -> Split:
+    """The split under the name of its role, its arrays checked and converted as in `split_of`."""
     arrays = {"x": split.x, "y": split.y, "groups": split.groups, "weights": split.weights}
     return split_of(name, arrays)
 

@@ -1,26 +1,33 @@
-"""Devices, one YAML file each."""
+"""The devices that eennc knows: one YAML file each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
+from typing import cast
+
+from eennc.support.options import build
+from eennc.support.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device that artefacts run on, and the backends that write for it."""
+    """Something that artefacts run on."""
 
     name: str
+    """How it is called."""
     description: str
+    """What it is."""
     backends: tuple[str, ...]
+    """Backends whose artefacts run there."""
 
 
-def catalogue() -> list[Device]:
-    """The devices that come with eennc, by name."""
-    from ruamel.yaml import YAML
+def devices() -> list[Device]:
+    """The catalogue, by name. Raises UserError for a file that does not describe a device."""
+    found = [_device(path) for path in sorted(Path(__file__).parent.glob("*.yaml"))]
+    return sorted(found, key=lambda device: device.name)
 
-    yaml = YAML(typ="safe", pure=True)
-    found = [entry for entry in files("eennc.devices").iterdir() if entry.name.endswith(".yaml")]
-    records = [yaml.load(entry.read_text()) for entry in found]  # pyright: ignore[reportUnknownMemberType]
-    devices = [Device(record["name"], record["description"], tuple(record["backends"])) for record in records]
-    return sorted(devices, key=lambda device: device.name)
+
+def _device(path: Path) -> Device:
+    file = read_yaml(path)
+    return build(Device, cast("dict[str, object]", file.content), what=f"device file {path.name}", place_of=file.place)

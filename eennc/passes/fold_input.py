@@ -189,8 +189,9 @@ def _per_input(given: float | tuple[float, ...], first: Conv | Dense, main: Grap
     if isinstance(first, Dense):
         return np.broadcast_to(channels, sample).reshape(1, -1)
     weight = cast(Weight, first.weight).array
-    out, columns = weight.shape[:2]
+    out, columns = (int(size) for size in weight.shape[:2])
     # an output sees the channels of its own group
-    begins = np.arange(out) // (out // first.groups) * columns
-    seen = np.broadcast_to(channels.reshape(-1), first.groups * columns)[begins[:, None] + np.arange(columns)]
+    group: Array = np.arange(out) // (out // first.groups)
+    inputs: Array = group[:, None] * columns + np.arange(columns)
+    seen = np.broadcast_to(channels.reshape(-1), first.groups * columns)[inputs]
     return seen.reshape(out, columns, *[1] * (weight.ndim - 2))

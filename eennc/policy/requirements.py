@@ -39,8 +39,8 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A requirement judged on `samples` samples. [lower, upper] is the 95 % interval, `bound` the one-sided 95 % bound on
-    the bad side.
+    """A requirement judged on `samples` samples. [lower, upper] is the 95 % interval, `bound` the one-sided one on the
+    bad side.
     """
 
     requirement: Requirement
@@ -118,6 +118,6 @@ def _error(parts: Floats, groups: NDArray[np.int64] | None) -> float:
     """Standard error of a sum of centred parts; with two groups or more cluster-robust, as in `paired_loss`."""
     clusters = 0 if groups is None else len(np.unique(groups))
     if groups is not None and clusters >= 2:
-        parts = np.bincount(np.unique(groups, return_inverse=True)[1], parts)
-        return math.sqrt(float((parts**2).sum()) * clusters / (clusters - 1))
+        sums = np.bincount(np.unique(groups, return_inverse=True)[1], parts)
+        return math.sqrt(float((sums**2).sum()) * clusters / (clusters - 1))
     return math.sqrt(float((parts**2).sum()))

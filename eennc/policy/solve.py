@@ -36,13 +36,15 @@ def solve(
     max_exits: int | None = None,
     seed: int = 0,
     fitted: tuple[float, ...] | None = None,
+    thorough: bool = True,
 ) -> Policy:
     """The policy of least mean MACs on `table` whose loss keeps `limit`; at most `max_exits` exits stay.
 
     `shared`: one threshold on temperature-scaled confidence and the best set of exits. `per-exit`: a threshold per exit
     on a grid of `steps`; of more exits than `max_exits` those that a shared threshold would keep. `solver` is for the
     latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted` are temperatures
-    that are known already. Never-exit keeps every limit, so there always is an answer.
+    that are known already; not `thorough` makes the descent faster and a little worse. Never-exit keeps every limit, so
+    there always is an answer.
     """
     paper = solver == "independent"
     if fitted is None:
@@ -60,17 +62,19 @@ def solve(
     if paper and len(kept):
         thresholds[kept] = solve_independent(given.only(kept), table.classes)
     elif len(kept):
-        name, thresholds[kept] = _per_exit(given.only(kept), table.classes, solver, steps, seed)
+        name, thresholds[kept] = _per_exit(given.only(kept), table.classes, solver, steps, seed, thorough)
     return Policy(tuple(float(t) for t in thresholds), fitted, solver=name)
 
 
-def _per_exit(given: Problem, classes: int, solver: Solver, steps: int, seed: int) -> tuple[str, tuple[float, ...]]:
+def _per_exit(
+    given: Problem, classes: int, solver: Solver, steps: int, seed: int, thorough: bool
+) -> tuple[str, tuple[float, ...]]:
     simpler = solve_shared(given), solve_independent(given, classes)
     prepared = grids(given, steps, *simpler)
     if solver == "exact" or (solver == "auto" and _exact_work(given, prepared.never) <= EXACT_WORK):
         return "exact", prepared.values(solve_exact(given, prepared))
     starts = [prepared.indices(thresholds) for thresholds in simpler]
-    return "descent", prepared.values(solve_descent(given, prepared, starts, seed))
+    return "descent", prepared.values(solve_descent(given, prepared, starts, seed, thorough))
 
 
 def _exact_work(given: Problem, thresholds: int) -> float:

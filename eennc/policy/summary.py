@@ -93,7 +93,7 @@ class SplitSummary:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What a limit would give: chosen on calibration, the loss and the saving on both splits."""
+    """What a limit would give: chosen on calibration, the loss in its metric and the saving on both splits."""
 
     limit: float
     exits: int

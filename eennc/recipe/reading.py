@@ -1,217 +1,249 @@
-"""Reads what stands behind -p: a passes.yaml, or passes as inline text."""
+"""Reads `passes.yaml`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Any, cast, get_args
 
-from annotated_types import Ge
-
-from eennc.data.sources import ARRAYS, Spec
-from eennc.passes.base import Pass
-from eennc.passes.fold_input import InputDType
-from eennc.passes.pipeline import PRESET, Entry, build_passes
-from eennc.recipe import InputSpec, Recipe
-from eennc.recipe.requirements import LOWER, UPPER, Bound, Requirement, requirement
-from eennc.support.diagnostics import Place, UserError, did_you_mean, unknown
-from eennc.support.option_text import parse_inline
-from eennc.support.options import build
+from eennc.backends.base import BACKENDS, Backend
+from eennc.data.sources import Spec
+from eennc.passes.base import PASSES, Pass
+from eennc.passes.fold_input import DataLayout, DataType, FoldInput
+from eennc.passes.pipeline import PRESET, build_passes
+from eennc.policy.requirements import Quantity, Requirement, SplitName
+from eennc.policy.statistics import Statistic
+from eennc.recipe.inline import build_backend, make_backend
+from eennc.recipe.recipe import SPLITS, Recipe, SplitSource
+from eennc.support.diagnostics import UserError, unknown
+from eennc.support.options import PlaceOf, build, value_text
 from eennc.support.yaml_file import EntryPath, YamlFile, read_yaml
 
-KEYS = ("data", "input", "seed", "passes", "require", "backend")
-SPLITS = ("train", "calibration", "test")
-
-Locate = Callable[[EntryPath], Place]
+ENTRIES = ("data", "input", "seed", "passes", "require", "backend")
 
 
 @dataclass(frozen=True)
-class _Input:
-    """The entry `input`."""
+class InputOptions:
+    """What `input:` may say."""
 
     mean: float | tuple[float, ...] = 0.0
-    """In the units of the data: the model sees (x - mean) / std."""
+    """Of the data: one number, or one per channel. The network gets (x - mean) / std."""
     std: float | tuple[float, ...] = 1.0
-    """In the units of the data, above 0."""
-    layout: Literal["nchw", "nhwc", "ncw", "nwc"] = "nchw"
-    """Order of the data's axes."""
-    dtype: InputDType | None = None
-    """What the data are stored as; none: what the model takes."""
-    labels: tuple[str, ...] | str | None = None
+    """Of the data: one number, or one per channel."""
+    layout: DataLayout | None = None
+    """Axes of the data; none: as the model takes them."""
+    dtype: DataType | None = None
+    """Of the data; none: what the model takes."""
+    labels: str | tuple[str | int, ...] | None = None
     """Names of the classes, or a text file with one a line."""
 
+    def __post_init__(self) -> None:
+        self.fold()
+
+    def fold(self) -> FoldInput:
+        """The pass; raises ValueError."""
+        return FoldInput(self.mean, self.std, self.dtype, self.layout)
+
 
 @dataclass(frozen=True)
-class _Seed:
-    seed: Annotated[int, Ge(0)] = 0
+class LimitOptions:
+    """What a requirement may say."""
+
+    max: float | None = None
+    """Largest value."""
+    min: float | None = None
+    """Smallest value."""
+    split: SplitName = "test"
+    """Where it must hold."""
+    statistic: Statistic = "point"
+    """What must keep the limit: the measured value, or its one-sided 95 % bound."""
 
 
-def read_recipe(text: str | None) -> Recipe:
-    """The recipe that -p names: a file where it ends in .yaml or .yml or contains a separator, else inline text, and
-    the preset where it is None. Raises UserError with file:line:column.
-    """
-    if text is None:
-        return Recipe(tuple(build_passes(PRESET)))
-    if text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text:
-        return _from_document(read_yaml(Path(text)), Path(text).parent)
-    return Recipe(tuple(build_passes(parse_inline(text))))
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a `passes.yaml`; raises UserError with line and column. Plugins must be loaded."""
+    return _Reader(read_yaml(path), path.parent).recipe()
 
 
-def _from_document(document: YamlFile, folder: Path) -> Recipe:
-    content = document.content
-    if content is None:
-        content = {}
-    if not isinstance(content, Mapping):
-        raise UserError("a mapping is wanted", place=document.key_place(()), allowed=f"entries: {', '.join(KEYS)}")
-    entries = cast(Mapping[str, object], content)
-    for key in entries:
-        if key not in KEYS:
-            raise UserError(
-                f"unknown entry '{key}'",
-                place=document.key_place((key,)),
-                allowed=f"entries: {', '.join(KEYS)}",
-                hint=did_you_mean(str(key), KEYS),
-            )
-    seed = build(_Seed, _given(entries, "seed"), what=document.name, place_of=document.key_place).seed
-    return Recipe(
-        passes=tuple(_passes(document, entries)),
-        folder=folder,
-        data=_data(document, entries.get("data")),
-        input=_input(document, entries.get("input"), folder),
-        seed=seed,
-        require=_require(document, entries.get("require")),
-        backend=_backend(document, entries.get("backend")),
-    )
+class _Reader:
+    """A file being read; each method takes the entry it is named after."""
 
+    def __init__(self, file: YamlFile, folder: Path) -> None:
+        self.file = file
+        self.folder = folder
 
-def _given(entries: Mapping[str, object], key: str) -> dict[str, object]:
-    return {key: entries[key]} if key in entries else {}
-
-
-def _mapping(document: YamlFile, key: str, value: object, example: str) -> Mapping[str, object]:
-    if not isinstance(value, Mapping):
-        raise UserError(f"'{key}' must be a mapping", place=document.key_place((key,)), hint=f"for example {example}")
-    return cast(Mapping[str, object], value)
-
-
-def _passes(document: YamlFile, entries: Mapping[str, object]) -> list[Pass]:
-    value = entries.get("passes")
-    if value is None:
-        return build_passes(PRESET)
-    if not isinstance(value, list):
-        raise UserError(
-            "'passes' must be a list", place=document.key_place(("passes",)), hint="passes: [canonicalise, ...]"
+    def recipe(self) -> Recipe:
+        if self.file.content is None:
+            raise UserError("the file is empty", place=self.file.place(), allowed=f"entries: {', '.join(ENTRIES)}")
+        entries = self._mapping(self.file.content, (), "passes.yaml")
+        for name in entries:
+            if name not in ENTRIES:
+                raise unknown("entry", name, ENTRIES, place=self.file.key_place((name,)))
+        given = self._input(entries["input"]) if "input" in entries else None
+        return Recipe(
+            passes=self._passes(entries["passes"]) if "passes" in entries else tuple(build_passes(PRESET)),
+            sources=self._data(entries["data"]) if "data" in entries else {},
+            input=None if given is None else given.fold(),
+            input_place=self.file.key_place(("input",)) if given else None,
+            labels=None if given is None else self._labels(given.labels),
+            seed=self._seed(entries["seed"]) if "seed" in entries else None,
+            requirements=self._require(entries["require"]) if "require" in entries else (),
+            backend=self._backend(entries["backend"]) if "backend" in entries else None,
         )
-    listed: list[Entry] = []
-    inside: list[bool] = []
-    for index, item in enumerate(cast(list[object], value)):
-        place = document.key_place(("passes", index))
-        if isinstance(item, str):
-            listed.append((item, {}))
-        elif isinstance(item, Mapping) and len(cast(Mapping[str, object], item)) == 1:
-            ((name, options),) = cast(Mapping[str, object], item).items()
-            if options is not None and not isinstance(options, Mapping):
+
+    def _mapping(self, value: object, path: EntryPath, what: str) -> Mapping[str, object]:
+        if not isinstance(value, dict):
+            raise UserError(f"{what} must be a mapping, not {_shown(value)}", place=self.file.place(path))
+        return cast("dict[str, object]", value)
+
+    def _place_of(self, path: EntryPath, fields: frozenset[str]) -> PlaceOf:
+        """An entry whose name is known is shown at its value, another at its name."""
+
+        def place_of(inner: EntryPath) -> Any:
+            whole = (*path, *inner)
+            known = len(inner) > 1 or not fields.isdisjoint(inner)
+            return self.file.place(whole) if known else self.file.key_place(whole)
+
+        return place_of
+
+    def _built(self, cls: type[Any], value: object, path: EntryPath, what: str) -> Any:
+        options = self._mapping(value, path, f"'{path[-1]}'")
+        return build(cls, options, what=what, place_of=self._place_of(path, _fields(cls)))
+
+    def _data(self, value: object) -> dict[str, SplitSource]:
+        found: dict[str, SplitSource] = {}
+        for name, spec in self._mapping(value, ("data",), "'data'").items():
+            path = ("data", name)
+            if name not in SPLITS:
+                raise unknown("split", name, SPLITS, place=self.file.key_place(path))
+            if not isinstance(spec, (str, dict)):
                 raise UserError(
-                    f"the options of '{name}' must be a mapping", place=place, hint=f"{name}: {{option: value}}"
+                    f"the {name} data must be a file, a mapping or a function, not {_shown(spec)}",
+                    place=self.file.place(path),
+                    allowed="forms: file.npz; {x: a.npy, y: b.npy}; module:function",
                 )
-            listed.append((str(name), cast(Mapping[str, object], options or {})))
-        else:
+            found[name] = SplitSource(cast(Spec, spec), self.folder, self.file.place(path))
+        return found
+
+    def _input(self, value: object) -> InputOptions:
+        return cast(InputOptions, self._built(InputOptions, value, ("input",), "input"))
+
+    def _labels(self, labels: str | tuple[str | int, ...] | None) -> tuple[str, ...] | None:
+        place = self.file.place(("input", "labels"))
+        if labels is None:
+            return None
+        if isinstance(labels, str):
+            try:
+                text = (self.folder / labels).read_text(encoding="utf-8")
+            except OSError as error:
+                raise UserError(f"the labels in '{labels}' cannot be read: {error.strerror}", place=place) from None
+            except UnicodeDecodeError:
+                raise UserError(f"the labels in '{labels}' are not UTF-8 text", place=place) from None
+            labels = tuple(line.strip() for line in text.splitlines() if line.strip())
+        names = tuple(map(str, labels))
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UserError(f"two classes are called '{twice}'", place=place)
+        return names
+
+    def _seed(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
             raise UserError(
-                "a pass is a name, or one name with its options", place=place, hint="insert-exits: {grid: 2}"
+                f"'seed' must be an integer, at least 0, not {_shown(value)}", place=self.file.place(("seed",))
             )
-        inside.append(not isinstance(item, str))
+        return value
 
-    def locate(path: EntryPath) -> Place:
-        index, *rest = path
-        name = (listed[int(index)][0],) if inside[int(index)] else ()
-        return document.key_place(("passes", index, *name, *rest))
-
-    return build_passes(listed, locate)
-
-
-def _data(document: YamlFile, value: object) -> dict[str, Spec]:
-    if value is None:
-        return {}
-    example = "data: {train: train.npz, calibration: calibration.npz, test: test.npz}"
-    sources: dict[str, Spec] = {}
-    for name, source in _mapping(document, "data", value, example).items():
-        place = document.key_place(("data", name))
-        if name not in SPLITS:
-            raise unknown("split", str(name), SPLITS, place=place)
-        if isinstance(source, Mapping):
-            files = cast(Mapping[str, object], source)
-            for array, path in files.items():
-                if array not in ARRAYS:
-                    raise unknown("array", str(array), ARRAYS, place=document.key_place(("data", name, array)))
-                if not isinstance(path, str):
-                    raise UserError("a file name is wanted", place=document.key_place(("data", name, array)))
-            sources[name] = {array: str(path) for array, path in files.items()}
-        elif isinstance(source, str):
-            sources[name] = source
-        else:
+    def _passes(self, value: object) -> tuple[Pass, ...]:
+        if not isinstance(value, list):
             raise UserError(
-                f"'{name}' must be a source",
+                f"'passes' must be a list, not {_shown(value)}",
+                place=self.file.place(("passes",)),
+                hint="write `- name`, or `- name: {option: value}`, for each pass",
+            )
+        entries: list[tuple[str, Mapping[str, object]]] = []
+        for index, item in enumerate(cast("list[object]", value)):
+            entries.append(self._pass(item, ("passes", index)))
+
+        def place_of(path: EntryPath) -> Any:
+            index, *inner = path
+            name, options = entries[cast(int, index)]
+            item = cast("list[object]", value)[cast(int, index)]
+            base: EntryPath = ("passes", index, name) if isinstance(item, dict) else ("passes", index)
+            if not inner:
+                return self.file.key_place(base)
+            known = _fields(PASSES.get(name)) if name in PASSES else frozenset(options)
+            return self._place_of(base, known)(tuple(inner))
+
+        return tuple(build_passes(entries, place_of))
+
+    def _pass(self, item: object, path: EntryPath) -> tuple[str, Mapping[str, object]]:
+        if isinstance(item, str):
+            return item, {}
+        if not isinstance(item, dict) or len(cast("dict[str, object]", item)) != 1:
+            raise UserError(
+                f"an item of 'passes' must be a name or one `name: {{options}}`, not {_shown(item)}",
+                place=self.file.place(path),
+            )
+        ((name, options),) = cast("dict[str, object]", item).items()
+        if options is None:
+            return name, {}
+        return name, self._mapping(options, (*path, name), f"the options of '{name}'")
+
+    def _require(self, value: object) -> tuple[tuple[Requirement, Any], ...]:
+        if isinstance(value, list):
+            found: list[tuple[Requirement, Any]] = []
+            for index, item in enumerate(cast("list[object]", value)):
+                path = ("require", index)
+                found.extend(self._limit(name, path) for name in self._mapping(item, path, "a requirement"))
+            return tuple(found)
+        return tuple(self._limit(name, ("require",)) for name in self._mapping(value, ("require",), "'require'"))
+
+    def _limit(self, name: str, within: EntryPath) -> tuple[Requirement, Any]:
+        path = (*within, name)
+        place = self.file.key_place(path)
+        if name not in get_args(Quantity):
+            raise unknown("requirement", name, get_args(Quantity), place=place)
+        given = cast(LimitOptions, self._built(LimitOptions, self._at(path), path, f"requirement '{name}'"))
+        wanted, other = ("min", "max") if name in ("accuracy", "balanced_accuracy") else ("max", "min")
+        limit = getattr(given, wanted)
+        if limit is None or getattr(given, other) is not None or not math.isfinite(limit):
+            raise UserError(
+                f"requirement '{name}' takes '{wanted}', one finite number",
                 place=place,
-                allowed="a source is an .npz file, {x: a.npy, y: b.npy}, or module:function",
+                hint=f"for instance {name}: {{{wanted}: {0.01 if name.endswith('drop') else 0.8}, split: test}}",
             )
-    return sources
+        return Requirement(cast(Quantity, name), limit, given.split, given.statistic), place
+
+    def _at(self, path: EntryPath) -> object:
+        value: Any = self.file.content
+        for part in path:
+            value = value[part]
+        return value
+
+    def _backend(self, value: object) -> Backend:
+        place = self.file.place(("backend",))
+        if isinstance(value, str):
+            return build_backend(value, self.file.name, place)
+        if isinstance(value, dict) and len(cast("dict[str, object]", value)) == 1:
+            ((name, options),) = cast("dict[str, object]", value).items()
+            path = ("backend", name)
+            fields = _fields(BACKENDS.get(name)) if name in BACKENDS else frozenset[str]()
+            return make_backend(
+                name, self._mapping(options or {}, path, f"the options of '{name}'"), self._place_of(path, fields)
+            )
+        raise UserError(
+            f"'backend' must be a name or one `name: {{options}}`, not {_shown(value)}",
+            place=place,
+            allowed=f"known: {', '.join(BACKENDS)}",
+        )
 
 
-def _input(document: YamlFile, value: object, folder: Path) -> InputSpec | None:
-    if value is None:
-        return None
-    options = _mapping(document, "input", value, "input: {mean: 127.5, std: 127.5, dtype: uint8}")
-    given = build(_Input, options, what="'input'", place_of=lambda path: document.key_place(("input", *path)))
-    labels = given.labels
-    if isinstance(labels, str):
-        try:
-            labels = tuple((folder / labels).read_text(encoding="utf-8").split("\n"))
-        except (OSError, UnicodeDecodeError) as error:
-            place = document.key_place(("input", "labels"))
-            raise UserError(f"cannot read the class names: {error}", place=place) from None
-        labels = labels[:-1] if labels[-1] == "" else labels
-    layout = "channels-last" if given.layout in ("nhwc", "nwc") else "channels-first"
-    return InputSpec(given.mean, given.std, layout, given.dtype, labels)
+def _fields(cls: type[Any]) -> frozenset[str]:
+    return frozenset(field.name for field in dataclasses.fields(cls))
 
 
-def _require(document: YamlFile, value: object) -> tuple[Requirement, ...]:
-    if value is None:
-        return ()
-    figures = (*UPPER, *LOWER)
-    example = "require: {accuracy_drop: {max: 0.01, split: test, statistic: upper95}}"
-    found: list[Requirement] = []
-    for name, bound in _mapping(document, "require", value, example).items():
-        place = document.key_place(("require", name))
-        if name not in figures:
-            raise unknown("requirement", str(name), figures, place=place)
-        options = _mapping(document, "require", bound, example)
-        locate = _Below(document.key_place, ("require", name))
-        try:
-            found.append(requirement(name, build(Bound, options, what=f"requirement '{name}'", place_of=locate)))
-        except UserError as error:
-            raise error.at(place) from None
-    return tuple(found)
-
-
-def _backend(document: YamlFile, value: object) -> tuple[str, dict[str, object]] | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return value, {}
-    entry = _mapping(document, "backend", value, "backend: {onnx: {batch: 1}}")
-    if len(entry) != 1:
-        raise UserError("'backend' names one backend", place=document.key_place(("backend",)))
-    ((name, options),) = entry.items()
-    return str(name), dict(_mapping(document, "backend", options or {}, "backend: {onnx: {batch: 1}}"))
-
-
-@dataclass(frozen=True)
-class _Below:
-    """Places below a path of the document."""
-
-    locate: Locate
-    path: EntryPath
-
-    def __call__(self, path: EntryPath) -> Place:
-        return self.locate((*self.path, *path))
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else value_text(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -20,7 +20,9 @@ class Place:
     column: int | None = None
     node: str | None = None
     excerpt: str | None = None
-    """The source line, shown below the message with a caret at `column`."""
+    """The source line, shown below the message with carets at `column`."""
+    width: int = 1
+    """Number of carets."""
 
     def __str__(self) -> str:
         text = self.file
@@ -55,7 +57,7 @@ class UserError(Exception):
         if place and place.excerpt is not None and place.line is not None:
             lines.append(f"  {place.line} | {place.excerpt}")
             if place.column is not None:
-                lines.append(f"  {' ' * len(str(place.line))} | {' ' * (place.column - 1)}^")
+                lines.append(f"  {' ' * len(str(place.line))} | {' ' * (place.column - 1)}{'^' * place.width}")
         if self.allowed:
             lines.append(f"  {self.allowed}")
         if self.hint:

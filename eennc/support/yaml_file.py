@@ -11,6 +11,8 @@ from eennc.support.diagnostics import Place, UserError
 
 EntryPath = tuple[str | int, ...]
 """How an entry is reached from the top: keys of mappings, indices of lists."""
+Mark = tuple[int, int, int]
+"""Line and column, from 0, and the number of characters to point at."""
 LARGEST = 10_000_000
 """Bytes above which a file is taken for something else."""
 _MOST = 100_000
@@ -24,8 +26,8 @@ class YamlFile:
     name: str
     content: object
     lines: tuple[str, ...]
-    _keys: Mapping[EntryPath, tuple[int, int]]
-    _values: Mapping[EntryPath, tuple[int, int]]
+    _keys: Mapping[EntryPath, Mark]
+    _values: Mapping[EntryPath, Mark]
 
     def place(self, path: EntryPath = ()) -> Place:
         """Where the value at `path` stands; the nearest thing around it where nothing does."""
@@ -35,12 +37,12 @@ class YamlFile:
         """Where the key of the entry at `path` stands; the item itself in a list."""
         return self._place(self._keys if path in self._keys else self._values, path)
 
-    def _place(self, marks: Mapping[EntryPath, tuple[int, int]], path: EntryPath) -> Place:
+    def _place(self, marks: Mapping[EntryPath, Mark], path: EntryPath) -> Place:
         while path not in marks:
             if not path:
                 return Place(self.name)
             path = path[:-1]
-        return _at(self.name, self.lines, *marks[path])
+        return _at(self.name, self.lines, marks[path])
 
 
 def read_yaml(path: Path) -> YamlFile:
@@ -81,7 +83,7 @@ def parse_yaml(text: str, name: str) -> YamlFile:
         found: Any = error
         mark = found.problem_mark or found.context_mark
         problem = str(found.problem or found.context).partition(" with value")[0]
-        place = _at(name, lines, mark.line, mark.column) if mark else Place(name)
+        place = _at(name, lines, (mark.line, mark.column, 1)) if mark else Place(name)
         raise UserError(f"not valid YAML: {problem}", place=place) from None
     except (YAMLError, YAMLStreamError, ValueError) as error:
         problem = str(getattr(error, "reason", None) or error).splitlines()[0]
@@ -89,10 +91,18 @@ def parse_yaml(text: str, name: str) -> YamlFile:
     return YamlFile(name, content, lines, reader.keys, reader.values)
 
 
-def _at(name: str, lines: tuple[str, ...], line: int, column: int) -> Place:
+def _at(name: str, lines: tuple[str, ...], mark: Mark) -> Place:
+    line, column, width = mark
     excerpt = lines[line] if line < len(lines) else None
     # the caret must stand below the character also where tabs come before it
-    return Place(name, line + 1, column + 1, excerpt=excerpt.replace("\t", " ") if excerpt is not None else None)
+    shown = None if excerpt is None else excerpt.replace("\t", " ")
+    return Place(name, line + 1, column + 1, excerpt=shown, width=width)
+
+
+def _mark(node: Any) -> Mark:
+    start, end = node.start_mark, node.end_mark
+    one_word = node.id == "scalar" and start.line == end.line
+    return int(start.line), int(start.column), max(1, int(end.column) - int(start.column)) if one_word else 1
 
 
 class _Reader:
@@ -103,18 +113,18 @@ class _Reader:
 
         self.name = name
         self.lines = lines
-        self.keys: dict[EntryPath, tuple[int, int]] = {}
-        self.values: dict[EntryPath, tuple[int, int]] = {}
+        self.keys: dict[EntryPath, Mark] = {}
+        self.values: dict[EntryPath, Mark] = {}
         self._scalars: Any = cast(Any, YAML(typ="safe", pure=True)).constructor
         self._open: list[object] = []
 
     def plain(self, node: Any, path: EntryPath) -> object:
-        mark = (int(node.start_mark.line), int(node.start_mark.column))
+        mark = _mark(node)
         self.values[path] = mark
         if len(self.values) > _MOST:
-            raise UserError(f"more than {_MOST:,} entries", place=_at(self.name, self.lines, *mark))
+            raise UserError(f"more than {_MOST:,} entries", place=_at(self.name, self.lines, mark))
         if any(node is outer for outer in self._open):
-            raise UserError("an alias that contains itself", place=_at(self.name, self.lines, *mark))
+            raise UserError("an alias that contains itself", place=_at(self.name, self.lines, mark))
         self._open.append(node)
         try:
             if node.id == "mapping":
@@ -134,21 +144,21 @@ class _Reader:
                     inner = self.plain(part, path)
                     merged = {**(cast("dict[str, object]", inner) if isinstance(inner, dict) else {}), **merged}
                 continue
-            mark = (int(key.start_mark.line), int(key.start_mark.column))
+            mark = _mark(key)
             if key.id != "scalar":
-                raise UserError("a key must be a word", place=_at(self.name, self.lines, *mark))
+                raise UserError("a key must be a word", place=_at(self.name, self.lines, mark))
             name = str(key.value)
             if name in found:
-                raise UserError(f"'{name}' is given twice", place=_at(self.name, self.lines, *mark))
+                raise UserError(f"'{name}' is given twice", place=_at(self.name, self.lines, mark))
             found[name] = self.plain(value, (*path, name))
             self.keys[*path, name] = mark
         return {**merged, **found}
 
-    def _scalar(self, node: Any, mark: tuple[int, int]) -> object:
+    def _scalar(self, node: Any, mark: Mark) -> object:
         value: object = self._scalars.construct_object(node, deep=True)
         if value is None or isinstance(value, (bool, int, float, str)):
             return value
         # dates and the like: what was written
         if str(node.tag).startswith("tag:yaml.org,2002:") and node.value:
             return str(node.value)
-        raise UserError("neither a number, a word, a list nor a mapping", place=_at(self.name, self.lines, *mark))
+        raise UserError("neither a number, a word, a list nor a mapping", place=_at(self.name, self.lines, mark))

@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 
 from eennc.backends.base import Backend, Emitted, backend
 from eennc.ir.graph import Graph, Module
+from eennc.support.diagnostics import UserError
 
 
 @backend
@@ -24,16 +25,22 @@ class OnnxBackend(Backend):
     name: ClassVar[str] = "onnx"
 
     batch: Literal[1, "free"] = 1
-    """1: nested `If`, for one sample at a time. free: each sample of a batch stops at its own exit."""
-    external_above: Annotated[int, Ge(0), Le(1_800_000_000)] = 64 << 20
-    """Bytes of weights above which they go into a file beside the model."""
+    """1: nested `If`, for one sample at a time. free: each sample of a batch stops at its own exit. A model whose batch
+    is baked in is always 1."""
+    external_above: Annotated[int, Ge(0), Le(1_800_000_000)] = 16 << 20
+    """Bytes of weights above which they go into a file beside the model: onnxruntime then needs much less memory."""
 
     def emit(self, module: Module, base: Graph, folder: Path) -> Emitted:
-        """Write model.onnx and base.onnx."""
+        """Write model.onnx and base.onnx. Raises UserError for a network whose batch is baked in and not 1."""
         from eennc.backends.onnx.emission import write_base, write_model  # onnx is slow to import
 
         baked = module.attributes.get("batch")
+        if baked not in (None, 1):
+            raise UserError(
+                f"the network takes {baked} samples at once, and each may stop at another exit",
+                hint="export it with a free batch axis, or with batch 1",
+            )
         free = self.batch == "free" and baked is None
         write_model(module, folder / "model.onnx", free=free, external_above=self.external_above)
         write_base(base, folder / "base.onnx", free=free, external_above=self.external_above)
-        return Emitted("model.onnx", "base.onnx", None if free else int(baked) if isinstance(baked, int) else 1)
+        return Emitted("model.onnx", "base.onnx", None if free else 1)

@@ -45,11 +45,13 @@ def _arrays(returned: object, spec: str) -> Mapping[str, object] | Split:
         arrays = {str(name): array for name, array in cast(Mapping[object, object], returned).items()}
         check_names(list(arrays), f"what '{spec}' returns")
         return arrays
-    if isinstance(returned, tuple) and len(cast("tuple[object, ...]", returned)) == 2:
-        x, y = cast("tuple[object, object]", returned)
-        return {"x": x, "y": y}
+    if isinstance(returned, tuple):
+        parts = cast("tuple[object, ...]", returned)
+        if len(parts) == 2:
+            return {"x": parts[0], "y": parts[1]}
+    kind = type(cast(object, returned)).__name__
     raise UserError(
-        f"'{spec}' returns {type(returned).__name__}",
+        f"'{spec}' returns {kind}",
         allowed="it may return (x, y), a dict of arrays x, y, groups, weights, or an eennc Split",
     )
 

@@ -29,7 +29,9 @@ from eennc.support.diagnostics import UserError
 
 WIDTHS = (256, 128, 64, 32, 16)
 HEAD_SHARE = 0.03
-"""Share of the network's MACs that one head may have, unless the smallest has more."""
+"""Share of the network's MACs that one head may have, unless the narrowest has more."""
+HEAD_PARAMETERS = 2**20
+"""Parameters that one head may have, likewise: networks with thousands of channels would grow many times over."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class InsertExits(Pass):
     grid: Annotated[int, Ge(1), Le(LARGEST_GRID)] = 4
     """Cells a side of the pooled map; fewer where the features of the training data would not fit cache_limit."""
     hidden: Annotated[int, Ge(1), Le(65536)] | None = None
-    """Width of the hidden layer of an mlp; none: 16 to 256, the widest whose head has at most 3 % of all MACs."""
+    """Width of the hidden layer of an mlp; none: 16 to 256, the widest whose head has at most 3 % of all MACs
+    and a million parameters."""
     cache_limit: Annotated[int, Ge(0)] = CACHE_LIMIT
     """Bytes that the cached features (float16) of the training data may take."""
 
@@ -166,8 +169,10 @@ class InsertExits(Pass):
         widths = [*hidden, classes]
         for layer, width in enumerate(widths):
             inputs = int(value.type.shape[1])
-            # He initialisation; training starts from its own
-            matrix = random.normal(0, math.sqrt(2 / inputs), (width, inputs)).astype(np.float32)
+            # He's uniform initialisation; training starts from its own
+            matrix = random.random((width, inputs), np.float32)
+            matrix -= np.float32(0.5)
+            matrix *= np.float32(2 * math.sqrt(6 / inputs))
             name = f"exit{number}.dense{layer}"
             dense = Dense(
                 x=value,
@@ -187,7 +192,8 @@ class InsertExits(Pass):
 
 def _width(features: int, classes: int, base_macs: int) -> int:
     """The widest hidden layer that is worth its MACs: larger networks gain from wider ones (benchmarks/heads.py)."""
-    fitting = (width for width in WIDTHS if width * (features + classes) <= HEAD_SHARE * base_macs)
+    most = min(HEAD_SHARE * base_macs, HEAD_PARAMETERS)
+    fitting = (width for width in WIDTHS if width * (features + classes) <= most)
     return next(fitting, WIDTHS[-1])
 
 

@@ -12,7 +12,7 @@ from eennc.ir.graph import Module
 from eennc.passes.base import Context, Pass
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
-from eennc.policy.statistics import Metric, Statistic
+from eennc.policy.statistics import SLACK, Metric, Statistic
 from eennc.policy.summary import summarise
 from eennc.policy.table import Policy
 
@@ -41,15 +41,15 @@ class SolveThresholds(Pass):
     steps: Annotated[int, Ge(2), Le(100_000)] = 100
     """Thresholds that are tried per exit."""
     max_exits: Annotated[int, Ge(0)] | None = None
-    """Most exits that stay, for a shared threshold; none: as many as pay."""
+    """Most exits that stay; none: as many as pay."""
 
     def run(self, module: Module, ctx: Context) -> bool:
         """Set thresholds and temperatures, and remove the exits that do not stay."""
+        from eennc.policy.solve import solve  # numba is slow to import
+
         tables = score_tables(module, ctx)
 
-        def solve_for(limit: float) -> Policy:
-            from eennc.policy.solve import solve  # numba is slow to import
-
+        def solve_for(limit: float, known: Policy | None = None) -> Policy:
             return solve(
                 tables.calibration,
                 tables.costs,
@@ -61,6 +61,8 @@ class SolveThresholds(Pass):
                 steps=self.steps,
                 max_exits=self.max_exits,
                 seed=ctx.seed,
+                fitted=None if known is None else known.temperatures,
+                thorough=known is None,
             )
 
         policy = solve_for(self.limit)
@@ -74,9 +76,17 @@ class SolveThresholds(Pass):
             if policy.active[exit.exit]:
                 kept.append(exit.exit)
         remove_exits(module, kept)
+        summary = summarise(
+            tables, policy, self.metric, self.limit, self.statistic, lambda limit: solve_for(limit, policy)
+        )
         if not kept:
             ctx.progress.warn(f"no exit pays under a limit of {self.limit:g}: the network stays whole")
+        elif (value := summary.calibration.eenn.loss_in(self.metric).of(self.statistic)) > self.limit + SLACK:
+            ctx.progress.warn(
+                f"the {policy.solver} solver's thresholds lose {value:.4f} ({self.statistic}) on calibration, "
+                f"more than the limit of {self.limit:g}"
+            )
         ctx.results.put(tables)
         ctx.results.put(policy)
-        ctx.results.put(summarise(tables, policy, self.metric, self.limit, self.statistic, solve_for))
+        ctx.results.put(summary)
         return True

@@ -34,7 +34,7 @@ from eennc.support.instruments import Silent
 def placed(module: Module, p: InsertExits | None = None, ctx: Context | None = None) -> Module:
     ctx = ctx or Context()
     FindExits(min_saving=0, min_gap=0).run(module, ctx)
-    (p or InsertExits()).run(module, ctx)
+    (p or InsertExits(grid=1, hidden=64)).run(module, ctx)
     verify(module)
     return module
 
@@ -184,8 +184,27 @@ def test_seeds_and_places_decide_the_weights() -> None:
 
 
 def test_a_linear_head() -> None:
-    module = placed(residual(), InsertExits(head="linear", reduction="max"))
+    module = placed(residual(), InsertExits(head="linear", reduction="max", grid=1))
     assert [(head.hidden, head.width) for head in heads_of(module)] == [((), 4), ((), 4), ((), 4), ((), 6)]
+
+
+def test_the_width_follows_the_size_of_the_network() -> None:
+    """By default a head has at most 3 % of the network's MACs; the narrowest may have more."""
+
+    def width(channels: int) -> int:
+        net = Net(2, 8, 8)
+        y = net.conv(net.conv(net.input, channels), channels)
+        module = placed(net.classified(y), InsertExits())
+        (head,) = heads_of(module)
+        assert head.width == 2 * channels * 16
+        macs = sum(layer.macs() for layer in head.layers)
+        assert macs == head.hidden[0] * (head.width + 3)
+        total = sum(op.macs() for op in without_exits(module.main).ops)
+        assert macs <= 0.03 * total or head.hidden[0] == 16
+        assert 2 * macs > 0.03 * total or head.hidden[0] == 256
+        return head.hidden[0]
+
+    assert [width(channels) for channels in (4, 64, 512)] == [16, 32, 256]
 
 
 def test_names_that_the_network_uses_itself_are_left_to_it() -> None:

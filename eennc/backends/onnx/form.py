@@ -1,0 +1,209 @@
+"""The decision graph as ONNX: what the form for one sample and the form for a free batch share."""
+
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+
+from eennc.interop.onnx.writer import Emitter, value_info
+from eennc.ir.graph import Module
+from eennc.ir.op import Op
+from eennc.ir.ops.add import Add
+from eennc.ir.ops.call import Call
+from eennc.ir.ops.conv import Conv
+from eennc.ir.ops.exit import SMALLEST_PROBABILITY, Exit
+from eennc.ir.ops.mul import Mul
+from eennc.ir.types import UNKNOWN, DType, TensorType
+from eennc.ir.values import Result, Value
+
+DEEPEST = 20
+"""Exits nested in each other. protobuf reads messages nested 100 deep; an `If` takes three levels, so 31 exits is the
+most that onnxruntime loads, and subgraphs inside the network take levels too.
+"""
+BLOCK = 16
+"""Channels that onnxruntime keeps together in its blocked layout on the widest processors."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Names of an answer's outputs in the emitter that made them: scores, exit, and where the network pauses behind
+    exit `paused`, the `state` from which it goes on.
+    """
+
+    scores: str
+    exit: str
+    paused: Exit | None = None
+    state: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All names."""
+        return (self.scores, self.exit, *self.state)
+
+
+class Form:
+    """Walks the decision graph. An exit becomes an `If` with the rest of the network in one of its branches.
+
+    `deepest` exits are nested in each other; the last of them pauses: its branch returns what the exit carries, all
+    `If`s around it hand that out, and behind the outermost the network goes on in a new `If`.
+    """
+
+    def __init__(self, module: Module, deepest: int = DEEPEST) -> None:
+        self.module = module
+        self.ops: Sequence[Op] = module.main.ops
+        self.exits = sum(isinstance(op, Exit) for op in self.ops)
+        self.deepest = deepest
+        self.scores = _open(module.main.returns[0].type)
+
+    def network(self, emitter: Emitter) -> tuple[str, str]:
+        """Emit the whole network; returns the names of scores and exit."""
+        answer = self.stretch(emitter, None, 0)
+        return answer.scores, answer.exit
+
+    def stretch(self, emitter: Emitter, after: Exit | None, depth: int) -> Answer:
+        """Emit what follows the exit `after`, which is nested `depth` deep."""
+        start = 0 if after is None else self.ops.index(after) + 1
+        for op in self.ops[start:]:
+            if isinstance(op, Exit):
+                answer = self.exit(op, emitter, depth)
+                return answer if depth or answer.paused is None else self.resumed(answer, answer.paused, emitter)
+            assert isinstance(op, Call)  # the stage's legality
+            self._inline(op, emitter)
+        return self.final(emitter)
+
+    def pauses(self, op: Exit, depth: int) -> bool:
+        """Whether what follows an exit must not be nested in it."""
+        return depth + 1 == self.deepest and op.exit + 1 < self.exits
+
+    def _inline(self, call: Call, emitter: Emitter) -> None:
+        callee = self.module.graphs[call.callee]
+        for argument, value in zip(callee.arguments, call.args, strict=True):
+            emitter.names[argument] = emitter.name_of(value)
+        emitter.emit(callee.ops)
+        for result, value in zip(call.results, callee.returns, strict=True):
+            emitter.names[result] = emitter.name_of(value)
+
+    def leaves(self, op: Exit, emitter: Emitter, *, per_sample: bool) -> str:
+        """Whether the exit fires, by the rule of `ee.exit`: for each sample, bool [n], or for the only one, bool []."""
+        hint = f"{op.place}.confidence"
+        value = emitter.name_of(op.scores)
+
+        def scalar(number: float, role: str) -> str:
+            return emitter.constant(np.array(number, np.float32), f"{op.place}.{role}")
+
+        if op.scores.type.dtype != DType.F32:
+            value = emitter.node("Cast", [value], hint=hint, to=onnx.TensorProto.FLOAT)
+        if op.kind == "probabilities":
+            value = emitter.node("Max", [value, scalar(float(SMALLEST_PROBABILITY), "least")], hint=hint)
+            value = emitter.node("Log", [value], hint=hint)
+        if op.temperature != 1:
+            value = emitter.node("Mul", [value, scalar(1 / op.temperature, "scale")], hint=hint)
+        value = emitter.node("Softmax", [value], hint=hint, axis=-1)
+        axes = [emitter.constant(np.array([1]), f"{hint}.axes")] if per_sample else []
+        value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
+        return emitter.node("GreaterOrEqual", [value, scalar(op.threshold, "threshold")], hint=f"{op.place}.leaves")
+
+    def carried(self, value: Result, name: str, emitter: Emitter) -> str:
+        """The carried value `name` as the branch's own ops should take it.
+
+        A residual block behind an exit takes it in a convolution and in an addition. onnxruntime brings it into its
+        blocked layout for the convolution only, and then neither fuses the addition nor keeps that layout behind it. A
+        pooling of single cells copies the value in blocked layout for both.
+        """
+        type = value.type
+        channels = type.shape[1] if type.rank == 4 else None
+        if type.dtype != DType.F32 or not isinstance(channels, int) or channels % BLOCK:
+            return name
+        users = self._users(value)
+        if any(isinstance(op, Conv) for op in users) and any(isinstance(op, (Add, Mul)) for op in users):
+            return emitter.node("MaxPool", [name], hint=f"{name}.blocked", kernel_shape=[1, 1])
+        return name
+
+    def _users(self, value: Value) -> list[Op]:
+        users: list[Op] = []
+        for call in self.ops:
+            if isinstance(call, Call):
+                callee = self.module.graphs[call.callee]
+                inside = [a for a, given in zip(callee.arguments, call.args, strict=True) if given is value]
+                users.extend(op for op in callee.ops if any(argument in op.inputs for argument in inside))
+        return users
+
+    def branched(self, op: Exit, emitter: Emitter, condition: str, yes: Branch, no: Branch) -> Answer:
+        """The `If` between two branches. Where one of them pauses, the other returns an empty state."""
+        paused = yes.answer.paused or no.answer.paused
+        yes, no = (self._with_state(branch, paused) for branch in (yes, no))
+        made = emitter.node(
+            "If",
+            [condition],
+            len(yes.answer.outputs),
+            hint=f"{op.place}.exit",
+            then_branch=self._graph(yes, paused),
+            else_branch=self._graph(no, paused),
+        )
+        return Answer(made[0], made[1], paused, tuple(made[2:]))
+
+    def _with_state(self, branch: Branch, paused: Exit | None) -> Branch:
+        answer, emitter = branch.answer, branch.emitter
+        if paused is not None and answer.paused is None:
+            answer = replace(answer, state=tuple(self.nothing(type, emitter) for type in self.state_types(paused)))
+        names = [_own(emitter, name) for name in answer.outputs]
+        return replace(branch, answer=Answer(names[0], names[1], paused, tuple(names[2:])))
+
+    def _graph(self, branch: Branch, paused: Exit | None) -> onnx.GraphProto:
+        types = [self.scores, TensorType((UNKNOWN,), DType.I64)]
+        if paused is not None:
+            types.extend(self.state_types(paused))
+        outputs = [value_info(name, type) for name, type in zip(branch.answer.outputs, types, strict=True)]
+        return branch.emitter.graph(branch.name, [], outputs)
+
+    def state_types(self, op: Exit) -> list[TensorType]:
+        """What a pause behind an exit returns besides the answer."""
+        return [self.resume_type, *(_open(value.type) for value in op.carry)]
+
+    def nothing(self, type: TensorType, emitter: Emitter) -> str:
+        """A tensor of this type for no sample; of rank 0, a false."""
+        shape = [0 if dim == UNKNOWN else int(dim) for dim in type.shape]
+        return emitter.constant(np.zeros(shape, type.dtype.numpy), "nothing")
+
+    resume_type: TensorType
+    """Type of the state's first part, which says whether (and with which samples) to go on."""
+
+    def final(self, emitter: Emitter) -> Answer:
+        """The answer of the last classifier."""
+        raise NotImplementedError
+
+    def exit(self, op: Exit, emitter: Emitter, depth: int) -> Answer:
+        """Emit an exit and, in a branch, what follows it."""
+        raise NotImplementedError
+
+    def resumed(self, answer: Answer, paused: Exit, emitter: Emitter) -> Answer:
+        """Emit, in a branch, what follows a pause."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch of an `If`: its name for the reader, its emitter, what it returns."""
+
+    name: str
+    emitter: Emitter
+    answer: Answer
+
+
+def _open(type: TensorType) -> TensorType:
+    """The type with a free first axis: a branch has its own number of samples."""
+    return type.with_shape((UNKNOWN, *type.shape[1:]))
+
+
+def _own(emitter: Emitter, name: str) -> str:
+    """`name`, or that of an Identity where no node of this branch makes it: a branch cannot return an outer value or an
+    initializer.
+    """
+    if any(name in node.output for node in emitter.nodes):
+        return name
+    return emitter.node("Identity", [name], hint=name)

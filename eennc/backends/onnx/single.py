@@ -1,0 +1,57 @@
+"""One sample at a time: nested `If`, the rest of the network in the else branch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eennc.backends.onnx.form import Answer, Branch, Form
+from eennc.interop.onnx.writer import Emitter
+from eennc.ir.ops.exit import Exit
+from eennc.ir.types import DType, TensorType
+
+
+class Single(Form):
+    """The form for a batch of 1. A pause's state begins with whether the network goes on."""
+
+    resume_type = TensorType((), DType.BOOL)
+
+    def final(self, emitter: Emitter) -> Answer:
+        """The last classifier's scores and the number of exits."""
+        return Answer(emitter.name_of(self.module.main.returns[0]), self._number(emitter, self.exits))
+
+    def exit(self, op: Exit, emitter: Emitter, depth: int) -> Answer:
+        """If the exit fires, its scores; else the rest."""
+        stop = emitter.child()
+        here = Answer(emitter.name_of(op.scores), self._number(stop, op.exit))
+        on = emitter.child()
+        names = [emitter.name_of(value) for value in op.carry]
+        if self.pauses(op, depth):
+            going = on.constant(np.array(True), "goes_on")
+            later = Answer(here.scores, self._number(on, op.exit), op, (going, *names))
+        else:
+            self._enter(op, names, on)
+            later = self.stretch(on, op, depth + 1)
+        return self.branched(
+            op,
+            emitter,
+            self.leaves(op, emitter, per_sample=False),
+            Branch(f"{op.place} leaves", stop, here),
+            Branch(f"{op.place} goes on", on, later),
+        )
+
+    def resumed(self, answer: Answer, paused: Exit, emitter: Emitter) -> Answer:
+        """If the network goes on, the rest; else the answer that is there."""
+        on = emitter.child()
+        self._enter(paused, answer.state[1:], on)
+        later = self.stretch(on, paused, 0)
+        here = Answer(answer.scores, answer.exit)
+        on_branch = Branch(f"{paused.place} resumes", on, later)
+        there = Branch(f"{paused.place} has left", emitter.child(), here)
+        return self.branched(paused, emitter, answer.state[0], on_branch, there)
+
+    def _enter(self, op: Exit, names: tuple[str, ...] | list[str], emitter: Emitter) -> None:
+        for result, name in zip(op.results, names, strict=True):
+            emitter.names[result] = self.carried(result, name, emitter)
+
+    def _number(self, emitter: Emitter, exit: int) -> str:
+        return emitter.constant(np.array([exit], np.int64), f"exit.{exit}")
