@@ -1,8 +1,8 @@
 """eennc: a compiler that turns a trained classifier into an early-exit network.
 
-    compiled = eennc.compile("model.onnx", passes="passes.yaml", output="build")
-    session = eennc.load("build")
-    prediction = session.predict(x)
+compiled = eennc.compile("model.onnx", passes="passes.yaml", output="build")
+session = eennc.load("build")
+prediction = session.predict(x)
 """
 
 from __future__ import annotations

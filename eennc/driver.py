@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from eennc.artifact import (
+    SCHEMA,
     ExitSpec,
     Manifest,
     TensorSpec,
@@ -22,30 +23,26 @@ from eennc.artifact import (
     write_manifest,
     write_report,
 )
-from eennc.artifact import SCHEMA as SCHEMA
 from eennc.backends.base import Backend
 from eennc.data.cache import Cache
-from eennc.data.loading import check_split, load_split, renamed, warn_of_shared_samples
+from eennc.data.loading import warn_of_shared_samples
 from eennc.data.sources import Spec
-from eennc.data.splits import Split, Splits
+from eennc.data.splits import Splits
 from eennc.ir.cuts import exits_of, without_exits
 from eennc.ir.graph import Module
 from eennc.ir.text import load_module
-from eennc.ir.types import TensorType
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import module_cost
 from eennc.passes.exits.classifier import find_classifier
-from eennc.passes.exits.solve_thresholds import SolveThresholds
-from eennc.passes.exits.train_exits import TrainExits, TrainingRecord
-from eennc.passes.fold_input import FoldInput
+from eennc.passes.exits.train_exits import TrainingRecord
 from eennc.passes.pipeline import GROUPS, Instrument, Pipeline, check_order, facts_of
 from eennc.passes.reproducer import PassFailed, write_reproducer
 from eennc.plugins import load_file, load_plugins
 from eennc.policy.requirements import Verdict, judge
 from eennc.policy.summary import Summary
 from eennc.policy.table import Policy, Tables
-from eennc.recipe import Recipe, SplitSource, build_backend, recipe_of
-from eennc.recipe.recipe import SPLITS
+from eennc.recipe import SPLITS, Recipe, build_backend, recipe_of
+from eennc.recipe.inputs import check_data, check_needs, splits_of
 from eennc.support.atomic import atomic_folder
 from eennc.support.diagnostics import UserError, unknown
 from eennc.support.instruments import Progress, Silent
@@ -53,8 +50,6 @@ from eennc.support.options import to_inline
 
 if TYPE_CHECKING:
     import onnx
-
-Model = "str | Path | Module | onnx.ModelProto"
 
 
 @dataclass(frozen=True)
@@ -131,9 +126,9 @@ def compile(
 
     module, source = _read(model)
     check_order(whole, facts_of(module))
-    splits = _splits(recipe, data)
-    _check_needs(whole, recipe, splits)
-    _check_data(module, whole, recipe, splits)
+    splits = splits_of(recipe, data)
+    check_needs(whole, recipe, splits)
+    check_data(module, whole, recipe, splits)
     warn_of_shared_samples(splits, recorder)
 
     chosen = seed if seed is not None else recipe.seed or 0
@@ -226,86 +221,11 @@ def _read(model: Any) -> tuple[Module, Source]:
 
             module = read_model(path)
         return module, Source(path.name, sha256_of(path))
-    import hashlib
-
     from eennc.interop.onnx.reader import module_from_proto
 
     name = model.graph.name or "model"
     content = model.SerializeToString(deterministic=True)
     return module_from_proto(model, name), Source(name, hashlib.sha256(content).hexdigest())
-
-
-def _splits(recipe: Recipe, data: Splits | Mapping[str, Spec] | None) -> Splits:
-    sources = dict(recipe.sources)
-    given: dict[str, Split] = {}
-    if isinstance(data, Splits):
-        for name in SPLITS:
-            split: Split | None = getattr(data, name)
-            if split is not None:
-                sources.pop(name, None)
-                given[name] = renamed(split, name)
-    elif data is not None:
-        for name, spec in data.items():
-            if name not in SPLITS:
-                raise unknown("split", name, SPLITS)
-            sources[name] = SplitSource(spec, Path())
-    for name, source in sources.items():
-        given[name] = load_split(name, source.spec, source.folder, source.place)
-    return Splits(**given)
-
-
-def _check_needs(passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
-    """Raise UserError where a split or a pass is missing that something later asks for."""
-    for p in passes:
-        if isinstance(p, TrainExits):
-            data.need("train", p.name)
-        elif isinstance(p, SolveThresholds):
-            splits = [data.need("calibration", p.name), data.test]
-            for split in splits:
-                if split is not None and split.y is None:
-                    raise UserError(f"the {split.name} data have no labels", hint="add an array 'y' of class numbers")
-    for requirement, place in recipe.requirements:
-        if not any("thresholds" in p.ensures for p in passes):
-            raise UserError(
-                f"'{requirement.quantity}' is required, but no pass solves thresholds",
-                place=place,
-                hint="put solve-thresholds among the passes",
-            )
-        if getattr(data, requirement.split) is None:
-            raise UserError(
-                f"'{requirement.quantity}' is required on {requirement.split} data, which are not given",
-                place=place,
-                hint=f"give them below `data:`, as `{requirement.split}`",
-            )
-
-
-def _check_data(module: Module, passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
-    """Raise UserError where labels or data do not fit what the network will take, as far as that shows now."""
-    main = module.main
-    shape = main.returns[0].type.shape
-    classes = shape[1] if len(shape) > 1 and isinstance(shape[1], int) else None
-    if recipe.labels is not None:
-        if classes is not None and len(recipe.labels) != classes:
-            raise UserError(
-                f"input: {len(recipe.labels)} labels for a model with {classes} classes", place=recipe.input_place
-            )
-        module.attributes["labels"] = recipe.labels
-    taken = main.arguments[0].type
-    for p in passes:
-        if isinstance(p, FoldInput):
-            try:
-                taken = p.data_type(main)
-            except UserError as error:
-                raise (error.at(recipe.input_place) if recipe.input_place else error) from None
-    for name in SPLITS:
-        split: Split | None = getattr(data, name)
-        if split is None:
-            continue
-        source = recipe.sources.get(name)
-        try:
-            check_split(split, taken, classes)
-        except UserError as error:
-            raise (error.at(source.place) if source and source.place else error) from None
 
 
 def _judge(recipe: Recipe, ctx: Context) -> tuple[Verdict, ...]:
@@ -374,6 +294,9 @@ def _write(
             hint="compile the module as it was before form-segments",
         )
     base = without_exits(before.module.main)
+    # find-exits has said so already, unless it did not run
+    classifier = find_classifier(base)
+    (argument,) = module.main.arguments
     with atomic_folder(folder) as temporary:
         try:
             emitted = target.emit(module, base, temporary)
@@ -384,7 +307,6 @@ def _write(
             reproducer = write_reproducer(before.module, target.lowering, ctx.seed, error, Path())
             raise PassFailed(message, reproducer) from error
         files = hash_files(temporary, (path.name for path in temporary.iterdir()))
-        classes, scores = _answers(module, before.module)
         manifest = Manifest(
             schema=SCHEMA,
             eennc=version("eennc"),
@@ -395,9 +317,9 @@ def _write(
             model=emitted.model,
             base=emitted.base,
             batch=emitted.batch,
-            input=_spec(module),
-            scores=scores,
-            classes=classes,
+            input=TensorSpec(argument.name, argument.type.dtype.numpy.name, argument.type.shape),
+            scores="probabilities" if classifier.probabilities else "logits",
+            classes=classifier.classes,
             labels=cast("tuple[str, ...] | None", module.attributes.get("labels")),
             exits=tuple(
                 ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold) for op in exits_of(module.main)

@@ -42,7 +42,7 @@ def solve(
 
     `shared`: one threshold on temperature-scaled confidence and the best set of exits. `per-exit`: a threshold per exit
     on a grid of `steps`; of more exits than `max_exits` those that a shared threshold would keep. `solver` is for the
-    latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted` are temperatures
+    latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
     that are known already; not `thorough` makes the descent faster and a little worse. Never-exit keeps every limit, so
     there always is an answer.
     """

@@ -162,7 +162,7 @@ def _static_macs(costs: Costs, exit: int) -> int:
 def outcome(
     table: ScoreTable, correct: NDArray[np.bool_], macs: NDArray[np.int64], base_macs: int, is_base: bool = False
 ) -> Outcome:
-    """What a network with these answers (bool [n]) and costs (int64 [n]) achieves; `is_base`: the base network itself."""
+    """What a network with these answers (bool [n]) and costs (int64 [n]) achieves; `is_base`: it is the base itself."""
     weights = table.sample_weights
     per_class = np.bincount(table.labels, weights, table.classes)
     right = np.bincount(table.labels, weights * correct, table.classes)

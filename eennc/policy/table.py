@@ -108,8 +108,8 @@ class ScoreTable:
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of all splits of one network, whose exits stand at `places` [K]. Raises ValueError where the numbers of
-    exits differ.
+    """The tables of all splits of one network, whose exits stand at `places` [K]. Raises ValueError where the
+    numbers of exits differ.
     """
 
     places: tuple[str, ...]

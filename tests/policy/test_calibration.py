@@ -3,6 +3,7 @@ import pytest
 from score_tables import made_table
 
 from eennc.policy.calibration import expected_calibration_error, temperature, temperatures
+from eennc.policy.table import ScoreTable
 
 
 def nll(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, t: float) -> float:
@@ -31,11 +32,21 @@ def test_scaled_scores_get_a_scaled_temperature() -> None:
     assert twice == pytest.approx(2 * once, rel=1e-3)
 
 
-def test_calibration_error_falls() -> None:
-    table = made_table(1, 4000, seed=1)
-    before = expected_calibration_error(table.confidences((1.0,))[0], table.correct[0], table.sample_weights)
-    after = expected_calibration_error(table.confidences(temperatures(table))[0], table.correct[0], table.sample_weights)
-    assert after < before
+def test_the_temperature_that_scores_were_made_with() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(20_000, 5))
+    noise = random.gumbel(size=logits.shape)
+    labels = (logits + noise).argmax(axis=1)  # drawn from softmax(logits)
+    scores = np.stack([3 * logits, logits]).astype(np.float32)
+    table = ScoreTable("calibration", scores, labels)
+    (found,) = temperatures(table)
+    assert found == pytest.approx(3, rel=0.05)
+    errors = [
+        expected_calibration_error(table.confidences((t,))[0], table.correct[0], table.sample_weights)
+        for t in (1.0, found)
+    ]
+    assert errors[0] > 0.2
+    assert errors[1] < 0.02
 
 
 def test_calibration_error_of_bins_by_hand() -> None:

@@ -56,7 +56,7 @@ def _facts(module: Module) -> dict[str, str]:
     shown = ("exit", "place", "rule", "temperature", "threshold")
     exits = [{name: op.attrs[name] for name in shown} for op in exits_of(module.main)]
     return {
-        "version": __version__,
+        "version": str(__version__),
         "scores": str(module.attributes.get("scores", "logits")),
         "exits": json.dumps(plain(exits), ensure_ascii=False),
     }

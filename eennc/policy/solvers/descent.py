@@ -108,7 +108,8 @@ def go_round(
         heads_to[k] = heads_to[k - 1] + (problem.head[k] if indices[k] < never else 0.0)
     heads_to[exits] = heads_to[exits - 1]
 
-    alive, count = np.arange(n), n
+    alive: Ints = np.arange(n)
+    count = n
     heads = 0.0
     gone_cost, gone_loss, gone_squares = 0.0, 0.0, 0.0
     gone_sums, gone_strata = np.zeros(groups), np.zeros(classes)

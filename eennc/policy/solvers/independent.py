@@ -49,7 +49,7 @@ def program(rate: Floats, regret: Floats, steps: Floats, head: Floats, price: fl
     """
     exits, thresholds = rate.shape
     choice = np.zeros(exits, np.int64)
-    cost, loss = steps[exits], 0.0
+    cost, loss = float(steps[exits]), 0.0
     for k in range(exits - 1, -1, -1):
         best, chosen = cost + price * loss, thresholds
         best_cost, best_loss = cost, loss

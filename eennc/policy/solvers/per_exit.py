@@ -31,7 +31,7 @@ class Grids:
     def indices(self, thresholds: Sequence[float]) -> Ints:
         """The indices [K] of thresholds that stand in the grids; inf is the last."""
         wanted = np.asarray(thresholds, np.float32)
-        found = [np.searchsorted(row, t) for row, t in zip(self.thresholds, wanted, strict=True)]
+        found = [int(np.searchsorted(row, t)) for row, t in zip(self.thresholds, wanted, strict=True)]
         return np.where(np.isinf(wanted), self.never, np.array(found, np.int64))
 
     @property
@@ -64,7 +64,7 @@ def policy_value(problem: Problem, levels: Ints, never: int, indices: Ints) -> t
     cost, loss, squares = 0.0, 0.0, 0.0
     active = indices < never
     if not active.any():
-        return problem.backbone[exits], 0.0
+        return float(problem.backbone[exits]), 0.0
     for s in range(n):
         heads = 0.0
         stop = exits

@@ -1,0 +1,90 @@
+"""The splits that a recipe asks for, and whether they fit the passes and the model: before anything takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from eennc.data.loading import check_split, load_split, renamed
+from eennc.data.sources import Spec
+from eennc.data.splits import Split, Splits
+from eennc.ir.graph import Module
+from eennc.passes.base import Pass
+from eennc.passes.exits.solve_thresholds import SolveThresholds
+from eennc.passes.exits.train_exits import TrainExits
+from eennc.passes.fold_input import FoldInput
+from eennc.recipe.recipe import SPLITS, Recipe, SplitSource
+from eennc.support.diagnostics import UserError, unknown
+
+
+def splits_of(recipe: Recipe, data: Splits | Mapping[str, Spec] | None) -> Splits:
+    sources = dict(recipe.sources)
+    given: dict[str, Split] = {}
+    if isinstance(data, Splits):
+        for name in SPLITS:
+            split: Split | None = getattr(data, name)
+            if split is not None:
+                sources.pop(name, None)
+                given[name] = renamed(split, name)
+    elif data is not None:
+        for name, spec in data.items():
+            if name not in SPLITS:
+                raise unknown("split", name, SPLITS)
+            sources[name] = SplitSource(spec, Path())
+    for name, source in sources.items():
+        given[name] = load_split(name, source.spec, source.folder, source.place)
+    return Splits(**given)
+
+
+def check_needs(passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
+    """Raise UserError where a split or a pass is missing that something later asks for."""
+    for p in passes:
+        if isinstance(p, TrainExits):
+            data.need("train", p.name)
+        elif isinstance(p, SolveThresholds):
+            splits = [data.need("calibration", p.name), data.test]
+            for split in splits:
+                if split is not None and split.y is None:
+                    raise UserError(f"the {split.name} data have no labels", hint="add an array 'y' of class numbers")
+    for requirement, place in recipe.requirements:
+        if not any("thresholds" in p.ensures for p in passes):
+            raise UserError(
+                f"'{requirement.quantity}' is required, but no pass solves thresholds",
+                place=place,
+                hint="put solve-thresholds among the passes",
+            )
+        if getattr(data, requirement.split) is None:
+            raise UserError(
+                f"'{requirement.quantity}' is required on {requirement.split} data, which are not given",
+                place=place,
+                hint=f"give them below `data:`, as `{requirement.split}`",
+            )
+
+
+def check_data(module: Module, passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
+    """Raise UserError where labels or data do not fit what the network will take, as far as that shows now."""
+    main = module.main
+    shape = main.returns[0].type.shape
+    classes = shape[1] if len(shape) > 1 and isinstance(shape[1], int) else None
+    if recipe.labels is not None:
+        if classes is not None and len(recipe.labels) != classes:
+            raise UserError(
+                f"input: {len(recipe.labels)} labels for a model with {classes} classes", place=recipe.input_place
+            )
+        module.attributes["labels"] = recipe.labels
+    taken = main.arguments[0].type
+    for p in passes:
+        if isinstance(p, FoldInput):
+            try:
+                taken = p.data_type(main)
+            except UserError as error:
+                raise (error.at(recipe.input_place) if recipe.input_place else error) from None
+    for name in SPLITS:
+        split: Split | None = getattr(data, name)
+        if split is None:
+            continue
+        source = recipe.sources.get(name)
+        try:
+            check_split(split, taken, classes)
+        except UserError as error:
+            raise (error.at(source.place) if source and source.place else error) from None
