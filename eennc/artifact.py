@@ -111,7 +111,7 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raise UserError where an artefact cannot be written to `folder`: it is a file, or holds what eennc did not write."""
+    """Raise UserError where an artefact cannot go to `folder`: it is a file, or holds what eennc did not write."""
     place = Place(str(folder))
     if not folder.exists():
         return

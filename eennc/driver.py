@@ -56,9 +56,9 @@ if TYPE_CHECKING:
 class Compiled:
     """What a compilation gave.
 
-    module: as the last pass left it, segmented unless `stop_after` ended before. folder and manifest: the artefact, None
-    where none was written. report: what report.json holds. summary: the network with exits against the base network,
-    None where no pass solved thresholds. verdicts: one per requirement. seconds: wall time.
+    module: as the last pass left it, segmented unless `stop_after` ended before. folder and manifest: the artefact,
+    None where none was written. report: what report.json holds. summary: the early-exit network against the base
+    network, None where no pass solved thresholds. verdicts: one per requirement. seconds: wall time.
     """
 
     module: Module
@@ -121,22 +121,21 @@ def compile(
         if stop_after is not None:
             raise UserError("stop_after ends before there is an artefact to write", hint="leave `output` away")
         check_replaceable(folder)
-    whole = _all_passes(recipe, target)
-    _check_stop(whole, stop_after)
+    whole = _up_to(stop_after, _all_passes(recipe, target))
 
     module, source = _read(model)
     check_order(whole, facts_of(module))
     splits = splits_of(recipe, data)
-    check_needs(whole, recipe, splits)
+    check_needs(whole, () if stop_after else recipe.requirements, splits)
     check_data(module, whole, recipe, splits)
     warn_of_shared_samples(splits, recorder)
 
     chosen = seed if seed is not None else recipe.seed or 0
     ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder)
     before = _BeforeLowering()
-    Pipeline(whole, (before, *instruments)).run(module, ctx, stop_after)
+    Pipeline(whole, (before, *instruments)).run(module, ctx)
 
-    verdicts = () if stop_after else _judge(recipe, ctx)
+    verdicts = _judge(recipe, ctx)
     report = _report(module, before.module or module, source, target, whole, ctx, verdicts, recorder.warnings)
     manifest = None
     if folder is not None:
@@ -202,11 +201,15 @@ def _all_passes(recipe: Recipe, target: Backend) -> list[Pass]:
     return [*asked, *(p for p in target.lowering if not any(isinstance(q, type(p)) for q in asked))]
 
 
-def _check_stop(passes: Sequence[Pass], stop_after: str | None) -> None:
-    names = {p.name for p in passes}
-    groups = {group for group, members in GROUPS.items() if members[-1] in names}
-    if stop_after is not None and stop_after not in names | groups:
-        raise unknown("pass of this pipeline", stop_after, names | groups)
+def _up_to(last: str | None, passes: Sequence[Pass]) -> Sequence[Pass]:
+    """The passes up to the one called `last`, or up to the end of the group called so."""
+    if last is None:
+        return passes
+    names = [p.name for p in passes]
+    groups = [group for group, members in GROUPS.items() if members[-1] in names]
+    if last not in (*names, *groups):
+        raise unknown("pass of this pipeline", last, {*names, *groups})
+    return passes[: names.index(GROUPS[last][-1] if last in groups else last) + 1]
 
 
 def _read(model: Any) -> tuple[Module, Source]:

@@ -1,59 +1,62 @@
-"""The command line. Results go to stdout, all else to stderr."""
+"""The command `eennc`. Results go to stdout, all else to stderr.
+
+Exit codes: 0, 1 for the user's mistakes, 2 for a requirement that is not met, 70 for an error of eennc itself, 130 for
+Ctrl-C.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
-VERBS = ("compile", "run")
-OK, USER_ERROR, MISSED, INTERNAL, INTERRUPTED = 0, 1, 2, 70, 130
+from eennc.support.diagnostics import UserError
+
+OK, WRONG, MISSED, INTERNAL, INTERRUPTED = 0, 1, 2, 70, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `eennc`; returns the exit code."""
-    from eennc.cli.arguments import parse
-
+    """Run the command; returns the exit code. `arguments` are those of the process where None."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    verb = given.pop(0) if given and given[0] in VERBS else "compile"
     try:
-        options = parse(verb, given)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else USER_ERROR
-    return _guarded(verb, options)
-
-
-def _guarded(verb: str, options: object) -> int:
-    """Run the verb; turn what goes wrong into a message and an exit code."""
-    from eennc.support.diagnostics import UserError
-
-    try:
-        if verb == "run":
-            from eennc.cli.running import run
-
-            return run(options)  # type: ignore[arg-type]
-        from eennc.cli.compiling import compile_
-
-        return compile_(options)  # type: ignore[arg-type]
+        code = _run(given)
+        sys.stdout.flush()
     except UserError as error:
-        print(error.render(), file=sys.stderr)
-        return USER_ERROR
+        code = _say(error.render(), WRONG)
     except KeyboardInterrupt:
-        print("interrupted; what was there before is as it was", file=sys.stderr)
-        return INTERRUPTED
+        code = _say("interrupted: nothing was written", INTERRUPTED)
     except BrokenPipeError:
-        # whoever read our output has seen enough
-        sys.stderr.close()
-        return OK
+        # whoever read our output has gone; the interpreter must not flush into the pipe at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
+    except OSError as error:
+        where = f" '{error.filename}'" if error.filename else ""
+        code = _say(f"error: {error.strerror or error}{where}: nothing was written", WRONG)
     except Exception as error:
-        return _internal(error)
+        code = _internal(error)
+    return code
+
+
+def _run(given: list[str]) -> int:
+    from eennc.cli.arguments import COMPILE, RUN, parse
+
+    verb, options = parse(given)
+    if verb == RUN:
+        from eennc.cli.run import run
+
+        return run(options)
+    assert verb == COMPILE
+    from eennc.cli.compile import compile_model
+
+    return compile_model(options)
+
+
+def _say(text: str, code: int) -> int:
+    sys.stderr.write(text + "\n")
+    return code
 
 
 def _internal(error: Exception) -> int:
-    import traceback
+    from eennc.cli.crash import report_crash
 
-    traceback.print_exception(error)
-    reproducer = getattr(error, "reproducer", None)
-    print("\ninternal error: this is a fault of eennc or of a plugin, not of your input", file=sys.stderr)
-    if reproducer is not None:
-        print(f"  a reproducer is in {reproducer}: please send it with the report", file=sys.stderr)
-    return INTERNAL
+    return _say(report_crash(error), INTERNAL)

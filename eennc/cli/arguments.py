@@ -1,104 +1,154 @@
-"""The options of each verb."""
+"""The options of the command."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
-from eennc import __version__
 from eennc.support.diagnostics import UserError, did_you_mean
 
-EPILOGUE = """\
-examples:
-  eennc model.onnx -p passes.yaml -b onnx -o build/
-  eennc model.onnx -p "canonicalise,find-exits" --print-ir-after-all --stop-after find-exits
-  eennc run build/ --data test.npz
-  eennc --list passes
-  eennc --explain solve-thresholds
+COMPILE, RUN = "compile", "run"
+LISTS = ("passes", "ops", "backends", "devices")
 
-exit codes: 0 done, 1 something is wrong with the input, 2 a requirement is missed, 70 internal error
+_ABOUT = """\
+Turns a trained classifier into an early-exit network: inserts exits, trains their heads, solves for the thresholds
+under a limit on accuracy, and writes an artefact that really skips the work.
+
+  eennc model.onnx -p passes.yaml -b onnx -o build/
+  eennc run build/ --data test.npz
+"""
+_AFTER = """\
+The other command is `eennc run` (see `eennc run --help`). A first word that is no command is the model, so
+`eennc model.onnx` is `eennc compile model.onnx`.
+
+exit codes: 0, 1 what was given is wrong, 2 a requirement is not met (the artefact is written), 70 eennc itself failed,
+130 interrupted
 """
 
 
+def parse(given: Sequence[str]) -> tuple[str, argparse.Namespace]:
+    """The verb and its options; the verb is `compile` unless the first word is another. Raises UserError.
+
+    --help and --version print to stdout and end the process.
+    """
+    verb = given[0] if given and given[0] in (COMPILE, RUN) else None
+    rest = list(given[1:] if verb else given)
+    parser = _run_parser() if verb == RUN else _compile_parser(explicit=verb is not None)
+    options, unknown = parser.parse_known_args(rest)
+    if unknown:
+        raise _unknown(unknown, parser)
+    return verb or COMPILE, options
+
+
 class _Parser(argparse.ArgumentParser):
-    """argparse with our form of message and a did-you-mean."""
+    """Errors are the user's, in the form of all others."""
 
     def error(self, message: str) -> NoReturn:
-        hint = None
-        if message.startswith("unrecognized arguments: "):
-            word = message.removeprefix("unrecognized arguments: ").split()[0]
-            known = [option for action in self._actions for option in action.option_strings]
-            message = f"unknown option '{word}'" if word.startswith("-") else f"one argument too many: '{word}'"
-            hint = did_you_mean(word.partition("=")[0], known)
-        hint = hint or f"'{self.prog} --help' lists the options"
-        print(UserError(message, hint=hint).render(), file=sys.stderr)
-        raise SystemExit(1)
+        found = re.fullmatch(r"argument ([^:]*): invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if found:
+            known = [word.strip("' ") for word in found[3].split(",")]
+            raise UserError(
+                f"{found[1]} takes no '{found[2]}'",
+                allowed=f"known: {', '.join(known)}",
+                hint=did_you_mean(found[2], known),
+            )
+        raise UserError(message, hint=f"see `{self.prog} --help`")
 
 
-def parse(verb: str, arguments: Sequence[str]) -> argparse.Namespace:
-    """The options given; exits with code 1 and a message where they are wrong."""
-    return (_run_parser() if verb == "run" else _compile_parser()).parse_args(arguments)
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, **rest: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> NoReturn:
+        import eennc  # the version is looked up in the installed package's files
+
+        sys.stdout.write(f"eennc {eennc.__version__}\n")
+        parser.exit()
 
 
-def _compile_parser() -> argparse.ArgumentParser:
+def _unknown(unknown: Sequence[str], parser: argparse.ArgumentParser) -> UserError:
+    known = [text for action in parser._actions for text in action.option_strings]  # pyright: ignore[reportPrivateUsage]
+    options = [text.partition("=")[0] for text in unknown if text.startswith("-")]
+    if options:
+        near = did_you_mean(options[0], known)
+        return UserError(f"unknown option '{options[0]}'", hint=near or f"see `{parser.prog} --help`")
+    return UserError(f"what is '{unknown[0]}'?", hint=f"one model at a time; see `{parser.prog} --help`")
+
+
+def _number(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise ValueError(text)
+    return value
+
+
+_number.__name__ = "number"  # argparse says "invalid number value"
+
+
+def _compile_parser(*, explicit: bool) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="eennc",
-        usage="eennc [compile] MODEL [-p PASSES] [-b BACKEND] [-o DIR] [options]\n       eennc run DIR --data FILE [options]",
-        description="Make an early-exit network of a trained classifier.",
-        epilog=EPILOGUE,
+        prog="eennc compile" if explicit else "eennc",
+        usage=f"eennc{' compile' if explicit else ''} MODEL [options]",
+        description=_ABOUT,
+        epilog=None if explicit else _AFTER,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="an .onnx or .eir file")
+    parser.add_argument("model", nargs="?", metavar="MODEL", type=Path, help="an .onnx or .eir file")
     parser.add_argument(
-        "-p", "--passes", metavar="PASSES", help='passes.yaml, or passes as text: "a,b{x=1}"; default: a preset'
+        "-p", "--passes", metavar="PASSES", help="passes.yaml, or inline: 'find-exits,train-exits{epochs=3}'"
+    )
+    parser.add_argument("-b", "--backend", metavar="BACKEND", help="such as onnx or 'onnx{batch=free}'; default onnx")
+    parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="where the artefact goes; default build")
+    for split in ("train", "calibration", "test"):
+        parser.add_argument(f"--{split}", metavar="DATA", help=f"{split} data: file.npz or module:function")
+    parser.add_argument("--seed", metavar="N", type=_number, help="of everything random; default 0")
+    parser.add_argument(
+        "--load", metavar="FILE", type=Path, action="append", default=[], help="Python file with passes or backends"
     )
     parser.add_argument(
-        "-b", "--backend", metavar="BACKEND", help='what to write, with options: onnx, "onnx{batch=free}"'
+        "--cache-dir",
+        metavar="DIR",
+        type=Path,
+        help="where features, heads and scores are kept; default ~/.cache/eennc",
     )
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the artefact (default: build)")
-    data = parser.add_argument_group("data, in the place of those of passes.yaml")
-    for split, use in (("train", "heads"), ("calibration", "thresholds"), ("test", "the figures reported")):
-        data.add_argument(f"--{split}", metavar="FILE", help=f"for {use}: .npz or module:function")
-    run = parser.add_argument_group("run")
-    run.add_argument("--seed", type=int, metavar="N", help="of everything that is drawn at random")
-    run.add_argument("--cache-dir", metavar="DIR", help="where features, heads and scores are kept")
-    run.add_argument("--load", action="append", default=[], metavar="FILE", help="a .py file with passes of your own")
-    run.add_argument("--stop-after", metavar="PASS", help="end there, print the IR, write no artefact")
-    run.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
-    run.add_argument("--json", action="store_true", help="print the report as JSON instead of the table")
-    look = parser.add_argument_group("look inside")
-    look.add_argument("--list", choices=("passes", "ops", "backends", "devices"), help="list what there is")
-    look.add_argument("--explain", metavar="PASS", help="what a pass or backend does, and its options")
-    look.add_argument("--print-ir-before", action="append", default=[], metavar="PASS", help="print the IR to stderr")
-    look.add_argument("--print-ir-after", action="append", default=[], metavar="PASS", help="print the IR to stderr")
-    look.add_argument("--print-ir-after-all", action="store_true", help="print the IR after each pass")
-    look.add_argument("--dump-ir", metavar="DIR", help="write the IR after each pass into files")
-    look.add_argument("--time-passes", action="store_true", help="say how long each pass took")
-    parser.add_argument("--version", action="version", version=f"eennc {__version__}")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON instead of the table")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no warnings")
+    parser.add_argument("--version", action=_Version)
+    looking = parser.add_argument_group("to look something up (no model needed)")
+    looking.add_argument("--list", choices=LISTS, help="print what there is")
+    looking.add_argument("--explain", metavar="PASS", help="print what a pass does and its options")
+    inside = parser.add_argument_group("to look inside (IR goes to stderr)")
+    inside.add_argument("--print-ir-before", metavar="PASS", action="append", default=[], help="may be given again")
+    inside.add_argument("--print-ir-after", metavar="PASS", action="append", default=[], help="may be given again")
+    inside.add_argument("--print-ir-after-all", action="store_true", help="print the IR after every pass")
+    inside.add_argument("--dump-ir", metavar="DIR", type=Path, help="write the IR after every pass into numbered files")
+    inside.add_argument("--time-passes", action="store_true", help="say how long each pass took")
+    inside.add_argument(
+        "--stop-after",
+        metavar="PASS",
+        help="print the IR after this pass (-o FILE.eir: write it) and end, without an artefact",
+    )
     return parser
 
 
 def _run_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="eennc run",
-        description="Run an artefact on this computer: accuracy, exit shares, latency against the base network.",
+        description="Measures an artefact on this computer: accuracy, exits, latency against the base network.",
         allow_abbrev=False,
     )
-    parser.add_argument("artefact", metavar="DIR", help="the folder that a compile wrote")
-    parser.add_argument("--data", required=True, metavar="FILE", help=".npz with x and y, or module:function")
-    parser.add_argument("--samples", type=_positive, metavar="N", help="use the first N samples only")
-    parser.add_argument("--timed", type=int, default=500, metavar="N", help="samples to time (default 500; 0: none)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="onnxruntime's threads (default 1)")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="what `eennc MODEL -o FOLDER` wrote")
+    parser.add_argument("--data", metavar="DATA", required=True, help="file.npz with x and y, or module:function")
+    parser.add_argument("--samples", metavar="N", type=_number, help="use the first N samples only")
+    parser.add_argument("--timed", metavar="N", type=_number, default=500, help="how many of them to time; default 500")
+    parser.add_argument(
+        "--threads", metavar="N", type=_number, default=1, help="of onnxruntime; default 1"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

@@ -1,136 +1,127 @@
-"""Progress on stderr: bars on a terminal, plain lines elsewhere."""
+"""Progress on stderr: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
-import sys
+import threading
 import time
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TextIO
 
 from eennc.ir.graph import Module
 from eennc.passes.base import Pass
 from eennc.support.instruments import Progress, Silent
 
-EVERY = 5.0
-"""Seconds between plain lines of one task."""
 
-
-def progress_for(quiet: bool) -> AbstractContextManager[Progress]:
-    """What shows progress: nothing, bars, or lines. To be used in a `with`."""
+@contextmanager
+def progress_on(stream: TextIO, *, quiet: bool = False, lines: bool = False) -> Generator[Progress]:
+    """Progress for a block: nothing where quiet, rich's bars on a terminal, lines elsewhere, or where asked for."""
     if quiet:
-        return _Quiet()
-    return _Bars() if sys.stderr.isatty() else _Lines()
+        yield Silent()
+    elif stream.isatty() and not lines:
+        with _bars(stream) as bars:
+            yield bars
+    else:
+        yield Lines(stream)
 
 
-class _Quiet(Silent, AbstractContextManager[Progress]):
-    def __enter__(self) -> Progress:
-        return self
+class Lines:
+    """A line when a task begins and when it has ended, and for each note and warning."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-
-class _Lines(AbstractContextManager[Progress]):
-    """One line when a task begins, and now and then."""
-
-    def __init__(self) -> None:
-        self._tasks: list[tuple[str, int]] = []
-        self._done: list[int] = []
-        self._last: list[float] = []
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._tasks: dict[int, tuple[str, int, float]] = {}
+        self._lock = threading.Lock()
 
     def task(self, label: str, total: int) -> int:
         """Say that it begins."""
-        self._tasks.append((label, total))
-        self._done.append(0)
-        self._last.append(time.monotonic())
-        return len(self._tasks) - 1
+        with self._lock:
+            number = len(self._tasks)
+            self._tasks[number] = (label, total, time.perf_counter())
+        if total:
+            self._say(f"{label} ...")
+        return number
 
     def advance(self, task: int, steps: int) -> None:
-        """Say how far it is, every few seconds."""
-        self._done[task] += steps
-        if time.monotonic() - self._last[task] >= EVERY:
-            self._last[task] = time.monotonic()
-            label, total = self._tasks[task]
-            self.note(f"{label}: {100 * self._done[task] // max(total, 1)} %")
+        """Nothing: lines would be many."""
 
     def finish(self, task: int) -> None:
-        """Nothing."""
+        """Say how long it took."""
+        label, total, began = self._tasks[task]
+        if total:
+            self._say(f"{label}: {total:,} in {time.perf_counter() - began:.1f} s")
 
     def note(self, text: str) -> None:
         """A line."""
-        print(f"  {text}", file=sys.stderr, flush=True)
+        self._say(text)
 
     def warn(self, text: str) -> None:
         """A line."""
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        self._say(f"warning: {text}")
+
+    def _say(self, text: str) -> None:
+        with self._lock:
+            self._stream.write(text + "\n")
+            self._stream.flush()
 
 
-class _Bars(AbstractContextManager[Progress]):
-    """rich's bars."""
+@contextmanager
+def _bars(stream: TextIO) -> Generator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as RichProgress
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    console = Console(file=stream, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with RichProgress(*columns, console=console, transient=True) as shown:
+        yield Bars(shown)
 
-        self._bars: Any = Progress(
-            TextColumn("  {task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
 
-    def __enter__(self) -> Progress:
-        self._bars.start()
-        return self
+class Bars:
+    """A bar per task; notes and warnings above them."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
+    def __init__(self, shown: object) -> None:
+        from rich.progress import Progress as RichProgress
+
+        assert isinstance(shown, RichProgress)
+        self._shown = shown
 
     def task(self, label: str, total: int) -> int:
-        """A bar."""
-        return int(self._bars.add_task(label, total=total))
+        """A new bar."""
+        from rich.markup import escape
+
+        return int(self._shown.add_task(escape(label), total=total, visible=total > 0))
 
     def advance(self, task: int, steps: int) -> None:
-        """Move the bar."""
-        self._bars.advance(task, steps)
+        """Move it."""
+        from rich.progress import TaskID
+
+        self._shown.advance(TaskID(task), steps)
 
     def finish(self, task: int) -> None:
-        """Take the bar away."""
-        self._bars.remove_task(task)
+        """Take it away."""
+        from rich.progress import TaskID
+
+        self._shown.remove_task(TaskID(task))
 
     def note(self, text: str) -> None:
         """A line above the bars."""
-        self._bars.console.print(f"  {text}", markup=False, highlight=False)
+        self._shown.console.print(text, markup=False, style="dim")
 
     def warn(self, text: str) -> None:
         """A line above the bars."""
-        self._bars.console.print(f"warning: {text}", markup=False, highlight=False, style="yellow")
+        self._shown.console.print(f"warning: {text}", markup=False, style="yellow")
 
 
 class Stages:
-    """An instrument that says which pass runs."""
+    """An instrument: notes each pass that has run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     def before(self, p: Pass, module: Module) -> None:
-        """Name it."""
-        self._progress.note(p.name)
+        """Nothing."""
 
     def after(self, p: Pass, module: Module, changed: bool, seconds: float) -> None:
-        """Nothing."""
+        """Name, time, whether it changed anything."""
+        self._progress.note(f"{p.name}: {seconds:.2f} s{'' if changed else ', no change'}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,18 +27,33 @@ def load_split(name: str, spec: Spec, folder: Path, place: Place | None = None) 
     Raises UserError (at `place` where it has no better one) for what cannot be read, or is not arrays of one length.
     """
     try:
-        read = read_source(spec, folder)
+        with _about(name):
+            read = read_source(spec, folder)
         return renamed(read, name) if isinstance(read, Split) else split_of(name, read)
     except UserError as error:
-        if error.place is None:
-            error.message = f"{name} data: {error.message}"
         if place is not None:
             error.at(place)
         raise
 
 
+@contextmanager
+def _about(name: str) -> Generator[None]:
+    """Messages without a place say which split they are about."""
+    try:
+        yield
+    except UserError as error:
+        if error.place is None:
+            error.message = f"{name} data: {error.message}"
+        raise
+
+
 def split_of(name: str, arrays: Mapping[str, object]) -> Split:
     """A split of the arrays `x` and, where given and not None, `y`, `groups` and `weights`; raises UserError."""
+    with _about(name):
+        return _split(name, arrays)
+
+
+def _split(name: str, arrays: Mapping[str, object]) -> Split:
     x = _array(arrays["x"], "x")
     if x.ndim < 2:
         raise UserError(f"'x' has shape {list(x.shape)}: the first axis must be the samples, the rest a sample")

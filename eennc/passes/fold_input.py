@@ -36,6 +36,15 @@ class FoldInput(Pass):
     A transpose, a cast and (x - mean) / std are put before the network. The division goes into the weights of the first
     convolution or dense op where nothing else uses the input, and the mean into its bias. Where that convolution pads,
     the subtraction stays: the zeros around the image stand for the mean.
+
+    Before:
+        argument %x : tensor<Nx3x4x4xf32>
+        weight @w : tensor<5x3x1x1xf32>
+        %0 = nn.conv %x, @w : tensor<Nx5x4x4xf32>
+    After (dtype=uint8, mean=120, std=60):
+        argument %x : tensor<Nx3x4x4xu8>
+        %0 = nn.cast %x {to = f32} : tensor<Nx3x4x4xf32>
+        %1 = nn.conv %0, @w.folded, @w.bias.folded : tensor<Nx5x4x4xf32>
     """
 
     mean: float | tuple[float, ...] = 0.0

@@ -15,12 +15,15 @@ from eennc.policy.solvers.problem import Problem, problem
 from eennc.policy.solvers.shared import solve_shared
 from eennc.policy.statistics import Metric, Statistic
 from eennc.policy.table import Costs, Policy, ScoreTable
+from eennc.support.diagnostics import UserError
 
 Family = Literal["shared", "per-exit"]
 Solver = Literal["auto", "exact", "descent", "independent"]
 
 EXACT_WORK = 5e8
 """Steps up to which `auto` takes the exact solver, its bounds not counted on; a second or two."""
+MOST_EXACT_WORK = 1e11
+"""Steps beyond which the exact solver is refused; some minutes."""
 
 
 def solve(
@@ -44,7 +47,7 @@ def solve(
     on a grid of `steps`; of more exits than `max_exits` those that a shared threshold would keep. `solver` is for the
     latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
     that are known already; not `thorough` makes the descent faster and a little worse. Never-exit keeps every limit, so
-    there always is an answer.
+    there always is an answer. Raises UserError where the exact solver is asked for and would take minutes.
     """
     paper = solver == "independent"
     if fitted is None:
@@ -71,7 +74,13 @@ def _per_exit(
 ) -> tuple[str, tuple[float, ...]]:
     simpler = solve_shared(given), solve_independent(given, classes)
     prepared = grids(given, steps, *simpler)
-    if solver == "exact" or (solver == "auto" and _exact_work(given, prepared.never) <= EXACT_WORK):
+    work = _exact_work(given, prepared.never)
+    if solver == "exact" and work > MOST_EXACT_WORK:
+        raise UserError(
+            f"the exact solver would take too long for {given.exits} exits with {steps} thresholds each",
+            hint="take solver: descent, or lower steps or max_exits",
+        )
+    if solver == "exact" or (solver == "auto" and work <= EXACT_WORK):
         return "exact", prepared.values(solve_exact(given, prepared))
     starts = [prepared.indices(thresholds) for thresholds in simpler]
     return "descent", prepared.values(solve_descent(given, prepared, starts, seed, thorough))

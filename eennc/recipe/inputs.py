@@ -13,11 +13,16 @@ from eennc.passes.base import Pass
 from eennc.passes.exits.solve_thresholds import SolveThresholds
 from eennc.passes.exits.train_exits import TrainExits
 from eennc.passes.fold_input import FoldInput
+from eennc.policy.requirements import Requirement
 from eennc.recipe.recipe import SPLITS, Recipe, SplitSource
-from eennc.support.diagnostics import UserError, unknown
+from eennc.support.diagnostics import Place, UserError, unknown
 
 
 def splits_of(recipe: Recipe, data: Splits | Mapping[str, Spec] | None) -> Splits:
+    """The recipe's splits, those in `data` (whose paths start at the working directory) in their place.
+
+    Raises UserError for what cannot be read.
+    """
     sources = dict(recipe.sources)
     given: dict[str, Split] = {}
     if isinstance(data, Splits):
@@ -36,7 +41,7 @@ def splits_of(recipe: Recipe, data: Splits | Mapping[str, Spec] | None) -> Split
     return Splits(**given)
 
 
-def check_needs(passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
+def check_needs(passes: Sequence[Pass], requirements: Sequence[tuple[Requirement, Place | None]], data: Splits) -> None:
     """Raise UserError where a split or a pass is missing that something later asks for."""
     for p in passes:
         if isinstance(p, TrainExits):
@@ -46,7 +51,7 @@ def check_needs(passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
             for split in splits:
                 if split is not None and split.y is None:
                     raise UserError(f"the {split.name} data have no labels", hint="add an array 'y' of class numbers")
-    for requirement, place in recipe.requirements:
+    for requirement, place in requirements:
         if not any("thresholds" in p.ensures for p in passes):
             raise UserError(
                 f"'{requirement.quantity}' is required, but no pass solves thresholds",

@@ -66,22 +66,12 @@ def measure(session: HostSession, split: Split, *, timed: int = 500, progress: P
     """
     x = split.x
     prediction = session.predict(x)
-    base = session.base()
+    base_classes = session.base_scores(x).argmax(axis=1)
     exits = len(session.manifest.exits)
-    with task(progress or Silent(), "base network", len(x)) as number:
-        answers: list[NDArray[np.int64]] = []
-        size = session.manifest.batch or len(x)
-        for start in range(0, len(x), size):
-            chunk = x[start : start + size]
-            if len(chunk) < size:
-                chunk = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
-            answers.append(base.run(np.ascontiguousarray(chunk))[0].argmax(axis=1))
-            (progress or Silent()).advance(number, size)
-    base_classes = np.concatenate(answers)[: len(x)]
     rows = np.unique(np.linspace(0, len(x) - 1, min(timed, len(x))).astype(np.int64))
     times = None
     if timed and session.manifest.batch in (None, 1):
-        times = _interleaved(lambda s: base.run(s), session.run_one, x, rows, progress or Silent())
+        times = _interleaved(session.base().run, session.run_one, x, rows, progress or Silent())
     right = None if split.y is None else prediction.classes == split.y
     return Measurement(
         samples=len(x),

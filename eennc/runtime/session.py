@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from eennc.artifact import Manifest, read_manifest, sha256_of
 from eennc.interop.onnx.session import Session
 from eennc.ir.types import Array, FloatArray
 from eennc.support.diagnostics import Place, UserError
+
+CHUNK = 256
+"""Samples that go through an artefact with a free batch at once: more would only take more memory."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +47,29 @@ class HostSession:
         Raises UserError where shape or dtype do not fit.
         """
         check_input(x, self.manifest)
+        parts = [(self._session.run(chunk), taken) for chunk, taken in self._chunks(x)]
+        scores = np.concatenate([found[0][:taken] for found, taken in parts])
+        return Prediction(scores, np.concatenate([found[1][:taken] for found, taken in parts]))
+
+    def base_scores(self, x: Array) -> FloatArray:
+        """Scores [n, classes] of the base network; raises UserError where the artefact has none."""
+        check_input(x, self.manifest)
+        base = self.base()
+        return np.concatenate([base.run(chunk)[0][:taken] for chunk, taken in self._chunks(x)])
+
+    def _chunks(self, x: Array) -> Generator[tuple[Array, int]]:
+        """The samples in runs of the artefact's batch, and how many of each count: the last may be filled up."""
         batch = self.manifest.batch
-        if batch is None:
-            scores, exit = self._session.run(x)
-            return Prediction(scores, exit)
-        scores = np.empty((len(x), self.manifest.classes), np.float32)
-        exits = np.empty(len(x), np.int64)
-        for start in range(0, len(x), batch):
-            chunk = x[start : start + batch]
+        size = batch or CHUNK
+        for start in range(0, len(x), size):
+            chunk = x[start : start + size]
             taken = len(chunk)
-            if taken < batch:
+            if batch is not None and taken < batch:
                 chunk = np.concatenate([chunk, np.repeat(chunk[-1:], batch - taken, axis=0)])
-            answer, exit = self._session.run(np.ascontiguousarray(chunk))
-            scores[start : start + taken] = answer[:taken]
-            exits[start : start + taken] = exit[:taken]
-        return Prediction(scores, exits)
+            yield np.ascontiguousarray(chunk), taken
 
     def run_one(self, x: Array) -> tuple[FloatArray, int]:
-        """Scores and exit of one sample [1, ...], with nothing checked: what is timed."""
+        """Scores [1, classes] and exit of one sample [1, ...], with nothing checked: what is timed."""
         scores, exit = self._session.run(x)
         return scores, int(exit[0])
 

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
 from onnx_text import imported, names_of, network
 
 from eennc.interop.onnx.execute import execute, run_opaque
@@ -349,3 +350,18 @@ def test_the_model_given_is_not_changed() -> None:
     before = model.SerializeToString(deterministic=True)
     module_from_proto(model, "net")
     assert model.SerializeToString(deterministic=True) == before
+
+
+def test_modules_noted_by_the_dynamo_exporter_are_part_of_a_node_s_path() -> None:
+    relu = helper.make_node("Relu", ["x"], ["h"], name="relu_2")
+    relu.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'stage1', 'stage1.0', 'relu_2']")
+    top = helper.make_node("Relu", ["h"], ["y"], name="relu_3")
+    top.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'relu_3']")
+    graph = helper.make_graph(
+        [relu, top],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+    )
+    module = module_from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), "m.onnx")
+    assert [op.origin.node for op in module.main.ops] == ["/stage1/stage1.0/relu_2", "relu_3"]

@@ -21,6 +21,7 @@ from eennc.policy.solvers.problem import SLACK, grid_of, keeps, problem
 from eennc.policy.solvers.shared import solve_shared
 from eennc.policy.statistics import Metric, Statistic, loss_of
 from eennc.policy.table import Costs, Policy, ScoreTable
+from eennc.support.diagnostics import UserError
 
 INF = float("inf")
 Thresholds = tuple[float, ...]
@@ -58,15 +59,16 @@ def brute_force(
     table: ScoreTable, costs: Costs, policies: Iterable[Thresholds], limit: float, metric: Metric, by: Statistic
 ) -> float:
     """The least mean MACs among the policies that keep the limit."""
-    return min(mean_macs(table, costs, p) for p in policies if kept(table, costs, p, limit, metric, by))
+    by_cost = sorted((mean_macs(table, costs, p), p) for p in policies)
+    return next(macs for macs, p in by_cost if kept(table, costs, p, limit, metric, by))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(tables, st.integers(0, 400), limits, metrics, statistics)
 def test_exact_is_brute_force(table: ScoreTable, head: int, limit: float, metric: Metric, by: Statistic) -> None:
     costs = made_costs(table.exits, head=head + 1)
     posed = problem(table, costs, ones[: table.exits], limit, metric, by)
-    prepared = grids(posed, 5)
+    prepared = grids(posed, 4)
     thresholds = prepared.values(solve_exact(posed, prepared))
     assert kept(table, costs, thresholds, limit, metric, by)
     rows = [[float(t) for t in np.unique(row)] for row in prepared.thresholds]
@@ -138,7 +140,7 @@ def test_shared_search_is_near_all_sets(head: int, monkeypatch: pytest.MonkeyPat
     searched = mean_macs(table, costs, solve_shared(posed))
     monkeypatch.setattr("eennc.policy.solvers.shared.EXHAUSTIVE", 11)
     best = mean_macs(table, costs, solve_shared(posed))
-    assert best <= searched <= 1.02 * best
+    assert best <= searched <= 1.005 * best
 
 
 @pytest.mark.parametrize("exits", [1, 2, 3, 4])
@@ -240,7 +242,7 @@ def test_a_looser_limit_saves_no_less(family: Family) -> None:
     ]
     assert macs == sorted(macs, reverse=True)
     # with a limit that allows everything, all stop at the first exit
-    assert macs[-1] == costs.backbone[0] + costs.head[0]
+    assert macs[-1] == pytest.approx(costs.backbone[0] + costs.head[0])
 
 
 def test_balanced_limits_protect_the_small_class() -> None:
@@ -281,10 +283,16 @@ def test_degenerate_tables(solver: str, family: Family, by: Statistic) -> None:
     tied = ScoreTable("calibration", ties, np.arange(40) % 2)
     found = solve(tied, made_costs(2), limit=0, **options)
     if by == "point":
-        assert mean_macs_of(tied, made_costs(2), found) == made_costs(2).backbone[0] + made_costs(2).head[0]
+        first = made_costs(2).backbone[0] + made_costs(2).head[0]
+        assert mean_macs_of(tied, made_costs(2), found) == pytest.approx(first)
     else:
         assert solver == "independent" or not found.active.any()
     assert solve(made_table(0, 30), made_costs(0), limit=0.1, **options).thresholds == ()
+
+
+def test_exact_is_refused_where_it_would_not_end() -> None:
+    with pytest.raises(UserError, match="exact solver would take too long for 9 exits"):
+        solve(made_table(9, 300), made_costs(9), limit=0.1, family="per-exit", solver="exact")
 
 
 def test_an_exit_where_nobody_stops_is_left_out() -> None:

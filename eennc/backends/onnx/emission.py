@@ -39,7 +39,7 @@ def early_exit_model(module: Module, *, free: bool, deepest: int = DEEPEST) -> o
     outputs = emitter.fresh("scores"), emitter.fresh("exit")
     form: Form = Free(module, deepest) if free else Single(module, deepest)
     for name, output in zip(form.network(emitter), outputs, strict=True):
-        emitter.nodes.append(onnx.NodeProto(op_type="Identity", input=[name], output=[output], name=output))
+        emitter.nodes.append(onnx.NodeProto(op_type="Identity", input=[name], output=[output]))
     scores = main.returns[0].type
     types = scores, TensorType(scores.shape[:1], DType.I64)
     model = emitter.model(

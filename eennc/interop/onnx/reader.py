@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +32,9 @@ SurgeonTensor = Any
 """A tensor of graphsurgeon's, whose base class does not declare what all tensors have."""
 
 Shape = Sequence[int | str | None]
+
+LONGEST_NOTE = 4096
+"""Characters of an exporter's note about a node above which it is left unread."""
 
 
 def read_model(path: Path) -> Module:
@@ -104,7 +108,7 @@ class _Lowering:
         if own_domain and node.op == "Constant":
             self._values[proto.output[0]] = self._constant(node, proto)
             return
-        origin = Origin(self._source, proto.name or f"{node.op}#{len(main.ops)}")
+        origin = Origin(self._source, _node_path(proto) or f"{node.op}#{len(main.ops)}")
         results: Value | Sequence[Value]
         outputs: Sequence[str] = proto.output
         try:
@@ -221,3 +225,16 @@ class _Lowering:
         if isinstance(dim, int):
             return dim
         return BATCH if dim and dim == self._prepared.batch else UNKNOWN
+
+
+def _node_path(proto: onnx.NodeProto) -> str:
+    """The node's name, below the torch modules that the dynamo exporter noted around it: `/layer1/layer1.0/add_3`."""
+    for note in proto.metadata_props:
+        if note.key == "pkg.torch.onnx.name_scopes" and proto.name and len(note.value) <= LONGEST_NOTE:
+            try:
+                # a printed list; the last entry is the operator itself
+                *modules, _ = [str(name) for name in ast.literal_eval(note.value)]
+            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+                return proto.name
+            return "/".join(["", *filter(None, modules), proto.name]) if any(modules) else proto.name
+    return proto.name

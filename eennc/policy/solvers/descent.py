@@ -108,7 +108,7 @@ def go_round(
         heads_to[k] = heads_to[k - 1] + (problem.head[k] if indices[k] < never else 0.0)
     heads_to[exits] = heads_to[exits - 1]
 
-    alive: Ints = np.arange(n)
+    alive = np.arange(n, dtype=np.int64)
     count = n
     heads = 0.0
     gone_cost, gone_loss, gone_squares = 0.0, 0.0, 0.0
@@ -141,6 +141,7 @@ def go_round(
                     strata[0, c] += here
                     strata[level, c] += there - here
         cost[never] -= share * problem.head[k]
+        alone = (indices < never).sum() == (1 if indices[k] < never else 0)
         chosen, chosen_score = never, np.inf
         for i in range(never + 1):
             if i > 0:
@@ -149,7 +150,9 @@ def go_round(
                 squares[i] += squares[i - 1]
                 sums[i] += sums[i - 1]
                 strata[i] += strata[i - 1]
-            value = statistic_of(problem, loss[i], squares[i], sums[i], strata[i])
+            value = 0.0  # without any exit the network is the base network, for certain
+            if i < never or not alone:
+                value = statistic_of(problem, loss[i], squares[i], sums[i], strata[i])
             score = score_of(problem, cost[i], value, price)
             # of equal ones the highest threshold
             if score <= chosen_score:

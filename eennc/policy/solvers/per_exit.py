@@ -30,9 +30,8 @@ class Grids:
 
     def indices(self, thresholds: Sequence[float]) -> Ints:
         """The indices [K] of thresholds that stand in the grids; inf is the last."""
-        wanted = np.asarray(thresholds, np.float32)
-        found = [int(np.searchsorted(row, t)) for row, t in zip(self.thresholds, wanted, strict=True)]
-        return np.where(np.isinf(wanted), self.never, np.array(found, np.int64))
+        found = [np.searchsorted(row, np.float32(t)) for row, t in zip(self.thresholds, thresholds, strict=True)]
+        return np.where(np.isinf(thresholds), self.never, np.array(found, np.int64))
 
     @property
     def never(self) -> int:

@@ -12,8 +12,10 @@ from eennc.policy.compiled import compiled
 from eennc.policy.solvers.problem import Problem, grid_of, keeps, levels_of, statistic_of
 from eennc.policy.table import Floats, Ints
 
-EXHAUSTIVE = 8
+EXHAUSTIVE = 10
 """Up to this many exits all sets of exits are tried."""
+KICKS = 24
+"""Random changes to the best set found, each followed by a search."""
 STEPS = 8192
 """Thresholds tried while sets of exits are compared; the set that wins is searched at all observed confidences."""
 STEPS_OF_CLUSTERS = 1024
@@ -27,8 +29,8 @@ Exits = tuple[int, ...]
 def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float, ...]:
     """Thresholds [K], one value at the exits kept and inf at the others; at most `max_exits` are kept.
 
-    All sets of exits are tried where they are few. Else two local searches, one from no exit and one from all, add and
-    drop single exits as long as that helps, then exchange one for a near one.
+    All sets of exits are tried where they are few. Else local searches from no exit, from all, and from random changes to
+    the best found add and drop single exits as long as that helps; at last one exit is exchanged for a near one.
     """
     exits = problem.exits
     most = exits if max_exits is None else min(max_exits, exits)
@@ -45,10 +47,7 @@ def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float,
         sets = (kept for size in range(most + 1) for kept in itertools.combinations(range(exits), size))
         best = min(sets, key=cost)
     else:
-        starts: list[Exits] = [()]
-        if most == exits:
-            starts.append(tuple(range(exits)))
-        best = min((_search(start, exits, most, cost) for start in starts), key=cost)
+        best = _search(exits, most, cost)
     if not best:
         return (float("inf"),) * exits
     kept = problem.confidences[list(best)]
@@ -61,17 +60,28 @@ def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float,
     return tuple(float(fine[index]) if k in best else float("inf") for k in range(exits))
 
 
-def _search(best: Exits, exits: int, most: int, cost: Callable[[Exits], float]) -> Exits:
+def _search(exits: int, most: int, cost: Callable[[Exits], float]) -> Exits:
+    random = np.random.default_rng(0)
+    best = min((_toggled(start, exits, most, cost) for start in ((), tuple(range(most)))), key=cost)
+    for _ in range(KICKS):
+        kick = {int(k) for k in random.choice(exits, 3, replace=False)}
+        kicked = tuple(sorted(kick.symmetric_difference(best)))[:most]
+        best = min(best, _toggled(kicked, exits, most, cost), key=cost)
+    while True:
+        exchanged = min(_exchanges(best, exits), key=cost, default=best)
+        if cost(exchanged) >= cost(best):
+            return best
+        best = _toggled(exchanged, exits, most, cost)
+
+
+def _toggled(best: Exits, exits: int, most: int, cost: Callable[[Exits], float]) -> Exits:
+    """What adding and dropping single exits leads to, as long as that helps."""
     improved = True
     while improved:
         improved = False
-        for toggled in range(exits):
-            moved = tuple(sorted({toggled}.symmetric_difference(best)))
+        for k in range(exits):
+            moved = tuple(sorted({k}.symmetric_difference(best)))
             if len(moved) <= most and cost(moved) < cost(best):
-                best, improved = moved, True
-        if not improved:
-            moved = min(_exchanges(best, exits), key=cost, default=best)
-            if cost(moved) < cost(best):
                 best, improved = moved, True
     return best
 

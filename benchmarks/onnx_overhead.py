@@ -1,0 +1,178 @@
+"""What the exits themselves cost in onnxruntime: early-exit networks against the same ops without decisions.
+
+    python benchmarks/onnx_overhead.py [--exits 3] [--rounds 400] [--threads 1] [NETWORK ...]
+
+Heads have random weights, and thresholds are forced, so nothing is trained. All sessions of a network take turns on one
+sample, so that a slower moment of the machine slows all of them; times are medians in microseconds. The limits:
+
+- never: no exit fires. At most 1.05 of the base network with its heads, all scores being outputs; 1.10 for the form with
+  a free batch, at N = 1.
+- leaving at exit k: at most 1.05 of the network truncated there, with the heads that it passes, plus 20 microseconds.
+  The static cut (truncated there, with head k alone) is shown beside it: the difference are the heads before.
+
+Exits 1 where a limit is missed. Networks come from ../shared/data/models; without them the quickstart's network is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from eennc.backends.onnx.emission import early_exit_model, with_batch_1
+from eennc.interop.onnx.reader import read_model
+from eennc.interop.onnx.session import Session
+from eennc.interop.onnx.writer import plain_model
+from eennc.ir.cuts import all_scores, exit_free, exits_of, truncated
+from eennc.ir.graph import Graph, Module
+from eennc.ir.types import Array
+from eennc.passes import register
+from eennc.passes.base import Context
+from eennc.passes.exits.form_segments import FormSegments
+from eennc.passes.exits.prune import remove_exits
+from eennc.passes.pipeline import Pipeline, build_passes
+
+REPO = Path(__file__).resolve().parent.parent
+MODELS = REPO.parent / "shared" / "data" / "models"
+NETWORKS = {
+    "dscnn": "dscnn_asc40.onnx",
+    "ecg": "ecg_cnn_aami5.onnx",
+    "resnet20": "resnet20_cifar10jpegft.onnx",
+    "resnet56": "resnet56_cifar10jpegft.onnx",
+}
+QUICKSTART = {"quickstart": str(REPO / "examples" / "quickstart" / "fashion.onnx")}
+SINGLE, FREE, SPARE = 1.05, 1.10, 20.0
+"""Limits: two ratios, and microseconds."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison, in microseconds."""
+
+    network: str
+    what: str
+    plain: float
+    eenn: float
+    limit: float
+    cut: float | None = None
+
+    @property
+    def met(self) -> bool:
+        return self.eenn <= self.limit
+
+    def __str__(self) -> str:
+        cut = "" if self.cut is None else f"{self.cut:9.1f}"
+        verdict = "" if self.met else "missed"
+        cells = f"{self.plain:9.1f} {self.eenn:9.1f} {self.eenn / self.plain:6.3f} {self.limit:9.1f}"
+        return f"{self.network:<11} {self.what:<22} {cells} {verdict:<7}{cut}".rstrip()
+
+
+def early_exit_network(path: Path, wanted: int) -> Module:
+    """The model with heads of random weights at `wanted` of its places, evenly spread."""
+    module = read_model(path)
+    Pipeline(build_passes([("canonicalise", {}), ("find-exits", {}), ("insert-exits", {})])).run(module, Context())
+    places = len(exits_of(module.main))
+    keep = {round(places * (i + 1) / (wanted + 1)) for i in range(wanted)} if wanted < places else set(range(places))
+    remove_exits(module, keep)
+    return with_batch_1(module)
+
+
+def forced(module: Module, leaving: int, *, free: bool) -> bytes:
+    """The artefact whose every sample leaves at exit number `leaving`."""
+    copy = module.copy()
+    for exit in exits_of(copy.main):
+        exit.attrs["threshold"] = 0.0 if exit.exit == leaving else float("inf")
+    FormSegments().run(copy, Context())
+    return early_exit_model(copy, free=free).SerializeToString(deterministic=True)
+
+
+def plain(graph: Graph) -> bytes:
+    """A graph without exits as a model; every returned value is an output."""
+    outputs = [f"scores{k}" for k in range(len(graph.returns))]
+    return plain_model(graph, outputs=outputs, name="plain").SerializeToString(deterministic=True)
+
+
+def passing(module: Module, exit: int) -> Graph:
+    """The network truncated at an exit, with the heads of the exits that it passes."""
+    return exit_free(module.main, [op.scores for op in exits_of(module.main)[: exit + 1]])
+
+
+def medians(sessions: dict[str, Session], x: Array, rounds: int) -> dict[str, float]:
+    """Median microseconds of each session; they take turns, and another one begins each round."""
+    names = list(sessions)
+    taken = np.empty((rounds, len(names)))
+    for turn in range(-20, rounds):
+        for step in range(len(names)):
+            which = (turn + step) % len(names)
+            session = sessions[names[which]]
+            start = time.perf_counter_ns()
+            session.run(x)
+            if turn >= 0:
+                taken[turn, which] = time.perf_counter_ns() - start
+    return dict(zip(names, np.median(taken, axis=0) / 1000, strict=True))
+
+
+def measure(name: str, module: Module, rounds: int, threads: int) -> list[Row]:
+    """All comparisons of one network."""
+    exits = len(exits_of(module.main))
+    models = {
+        "heads": plain(all_scores(module.main)),
+        "never": forced(module, exits, free=False),
+        "never, free": forced(module, exits, free=True),
+    }
+    for k in range(exits):
+        models[f"exit {k}"] = forced(module, k, free=False)
+        models[f"passing {k}"] = plain(passing(module, k))
+        models[f"cut {k}"] = plain(truncated(module.main, k))
+    sessions = {key: Session(model, threads=threads) for key, model in models.items()}
+    type = module.main.arguments[0].type
+    x = np.random.default_rng(0).standard_normal(type.concrete(), np.float32).astype(type.dtype.numpy)
+    for key, leaving in (("never", exits), ("never, free", exits), *((f"exit {k}", k) for k in range(exits))):
+        found = int(sessions[key].run(x)[1][0])
+        assert found == leaving, f"{name}: left at {found}, not {leaving}"
+    us = medians(sessions, x, rounds)
+    rows = [
+        Row(name, "never", us["heads"], us["never"], SINGLE * us["heads"]),
+        Row(name, "never, free batch", us["heads"], us["never, free"], FREE * us["heads"]),
+    ]
+    for k, exit in enumerate(exits_of(module.main)):
+        passed = us[f"passing {k}"]
+        limit = SINGLE * passed + SPARE
+        rows.append(Row(name, f"exit {k}: {exit.place}"[:22], passed, us[f"exit {k}"], limit, us[f"cut {k}"]))
+    return rows
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", help=f"of {', '.join(NETWORKS)}; all of them where none is given")
+    parser.add_argument("--exits", type=int, default=3, help="exits of each network")
+    parser.add_argument("--rounds", type=int, default=400, help="runs of each session; eight times as many where short")
+    parser.add_argument("--threads", type=int, default=1, help="onnxruntime's; 0 for its own choice")
+    options = parser.parse_args(arguments)
+    register()
+    known = NETWORKS
+    if not MODELS.is_dir():
+        print(f"{MODELS} is not there: the quickstart's network instead", file=sys.stderr)
+        known = QUICKSTART
+    unknown = set(options.networks) - set(known)
+    if unknown:
+        parser.error(f"no network is called {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    print(f"{'':<34}{'plain us':>9} {'EENN us':>9} {'ratio':>6} {'limit us':>9} {'':<7}{'cut us':>9}")
+    missed = 0
+    for name in options.networks or known:
+        module = early_exit_network(MODELS / known[name], options.exits)
+        short = name in ("dscnn", "ecg", "quickstart")
+        for row in measure(name, module, options.rounds * (8 if short else 1), options.threads):
+            print(row, flush=True)
+            missed += not row.met
+    print(f"{missed} limits missed" if missed else "all limits met")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

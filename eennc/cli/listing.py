@@ -1,0 +1,99 @@
+"""`--list` and `--explain`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+
+from eennc.backends.base import BACKENDS
+from eennc.cli.units import columns
+from eennc.devices import devices
+from eennc.passes.base import PASSES
+from eennc.passes.pipeline import GROUPS, PRESET
+from eennc.support.diagnostics import unknown
+from eennc.support.options import describe
+
+
+def listing(what: str) -> str:
+    """The passes, ops, backends or devices there are."""
+    rows = {"passes": _passes, "ops": _ops, "backends": _backends, "devices": _devices}[what]()
+    return "\n".join(line.removeprefix("  ") for line in columns(rows, left=9)) + "\n"
+
+
+def explain(name: str) -> str:
+    """What a pass, a group of passes or a backend does, and its options. Raises UserError for an unknown name."""
+    if name in GROUPS:
+        lines = [name, "", f"Stands for: {', '.join(GROUPS[name])}"]
+        rows = [[member, _first(PASSES.get(member).__doc__)] for member in GROUPS[name]]
+        return "\n".join([*lines, "", *columns(rows, left=2)]) + "\n"
+    if name not in PASSES and name not in BACKENDS:
+        raise unknown("pass", name, [*PASSES, *GROUPS, *BACKENDS])
+    cls = PASSES.get(name) if name in PASSES else BACKENDS.get(name)
+    lines = [name, "", inspect.cleandoc(cls.__doc__ or "(no documentation)"), ""]
+    for title in ("requires", "ensures", "invalidates"):
+        facts: frozenset[str] = getattr(cls, title, frozenset())
+        if facts:
+            lines.append(f"{title}: {', '.join(sorted(facts))}")
+    options = describe(cls)
+    lines += ["", "options:" if options else "It has no options."]
+    for option in options:
+        default = "must be given" if option.default_text is None else f"default {option.default_text}"
+        lines.append(f"  {option.name}: {option.type_text}; {default}")
+        lines += [f"      {line}" for line in option.doc.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def _passes() -> list[list[str]]:
+    default = {member for name, _ in PRESET for member in GROUPS.get(name, (name,))}
+    rows = [["pass", "preset", "what it does"]]
+    for name in PASSES:
+        rows.append([name, "yes" if name in default else "", _first(PASSES.get(name).__doc__)])
+    rows += [[group, "yes", f"stands for {', '.join(members)}"] for group, members in GROUPS.items()]
+    return rows
+
+
+def _ops() -> list[list[str]]:
+    import eennc.ir.ops
+    from eennc.interop.onnx.registry import READINGS, WRITINGS, load_forms
+    from eennc.ir.op import OPS
+    from eennc.support.registry import import_folder
+
+    import_folder(eennc.ir.ops)
+    load_forms()
+    # a form's file is called after its op and holds both directions
+    homes: dict[str, list[str]] = {}
+    for operator in READINGS:
+        homes.setdefault(READINGS.get(operator).__module__, []).append(operator)
+    rows = [["op", "read from ONNX", "written to ONNX", "what it is"]]
+    for name in OPS:
+        cls = OPS.get(name)
+        stem = cls.__module__.rpartition(".")[2]
+        read = [op for home, found in homes.items() if home.rpartition(".")[2] == stem for op in found]
+        written = "yes" if name in WRITINGS else ""
+        rows.append([name, _joined(read), written, _first(cls.__doc__)])
+    return rows
+
+
+def _backends() -> list[list[str]]:
+    rows = [["backend", "options", "what it writes"]]
+    for name in BACKENDS:
+        cls = BACKENDS.get(name)
+        rows.append([name, ", ".join(option.name for option in describe(cls)), _first(cls.__doc__)])
+    return rows
+
+
+def _devices() -> list[list[str]]:
+    rows = [["device", "backends", "what it is"]]
+    rows += [[device.name, ", ".join(device.backends), device.description] for device in devices()]
+    return rows
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _first(doc: str | None) -> str:
+    """The first sentence."""
+    paragraph = " ".join(inspect.cleandoc(doc or "").partition("\n\n")[0].split())
+    sentence, stop, _ = paragraph.partition(". ")
+    return sentence + "." if stop else paragraph

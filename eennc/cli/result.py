@@ -1,0 +1,101 @@
+"""The table that a compilation prints."""
+
+from __future__ import annotations
+
+from eennc.cli.units import columns, count, percent, points
+from eennc.driver import Compiled
+from eennc.policy.requirements import Verdict
+from eennc.policy.summary import Outcome, SplitSummary, Summary
+
+
+def result_text(compiled: Compiled, model: str, output: str, backend: str) -> str:
+    """What goes to stdout, with a newline at the end."""
+    title = f"{model} -> {output}  ({backend})"
+    lines = [f"{title}{f'{compiled.seconds:.1f} s'.rjust(max(8, 96 - len(title)))}", ""]
+    summary = compiled.summary
+    if summary is None:
+        exits = compiled.manifest.exits if compiled.manifest else ()
+        lines += [f"exits: {len(exits)}. No pass solved thresholds, so there are no figures.", ""]
+    else:
+        labels = compiled.module.attributes.get("labels")
+        lines += _summary(summary, labels if isinstance(labels, tuple) else ())
+    lines += [_verdict(verdict) for verdict in compiled.verdicts]
+    if not compiled.met:
+        lines.append(f"a requirement is missed; the artefact was written to {output} all the same")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:
+    shown = summary.test or summary.calibration
+    lines = _exits(shown)
+    near = f"; {shown.near_threshold} within 1e-4 of a threshold" if shown.near_threshold else ""
+    lines += [f"  on {shown.split}, n = {shown.samples:,}{near}", ""]
+    if summary.test is None:
+        lines += ["  no test data: these samples chose the thresholds too, so the figures flatter", ""]
+    lines += _outcomes(summary, [split for split in (summary.test, summary.calibration) if split is not None])
+    if summary.metric == "balanced-accuracy":
+        lines += ["", *_recall(shown, labels)]
+    return [*lines, ""]
+
+
+def _exits(split: SplitSummary) -> list[str]:
+    rows = [["exit", "after", "stops", "threshold", "accuracy", "MACs to here"]]
+    for row in split.exits:
+        last = row.threshold is None
+        rows.append(
+            [
+                "final" if last else f"{row.exit:4}",
+                row.place,
+                percent(row.share),
+                "-" if row.threshold is None else f"{row.threshold:.3f}",
+                percent(row.accuracy),
+                count(row.macs),
+            ]
+        )
+    return columns(rows, left=2)
+
+
+def _outcomes(summary: Summary, splits: list[SplitSummary]) -> list[str]:
+    balanced = summary.metric == "balanced-accuracy"
+    loss = f"loss{' of balanced accuracy' if balanced else ''} in points, 95 % interval"
+    rows = [["", "accuracy", *(["balanced"] if balanced else []), "mean MACs", "saved", loss]]
+    static = "best static cut" + (f", at {summary.static_place}" if summary.static_place else ": none")
+    for split in splits:
+        groups = f", {split.groups} groups" if split.groups else ""
+        rows.append([f"{split.split}, n = {split.samples:,}{groups}"])
+        rows.append(["  EENN", *_cells(split.eenn, summary)])
+        rows.append([f"  {static}", *_cells(split.static, summary)])
+        rows.append(["  base", *_cells(split.base, summary)[:-2]])
+    return columns(rows)
+
+
+def _cells(outcome: Outcome, summary: Summary) -> list[str]:
+    balanced = summary.metric == "balanced-accuracy"
+    loss = outcome.loss_in(summary.metric)
+    return [
+        percent(outcome.accuracy),
+        *([percent(outcome.balanced_accuracy)] if balanced else []),
+        count(outcome.macs),
+        percent(outcome.saved),
+        f"{points(loss.point)} [{points(loss.lower)}, {points(loss.upper)}]",
+    ]
+
+
+def _recall(split: SplitSummary, labels: tuple[object, ...]) -> list[str]:
+    rows = [[f"recall on {split.split}", "EENN", "base"]]
+    for number, (eenn, base) in enumerate(zip(split.eenn.recall, split.base.recall, strict=True)):
+        name = str(labels[number]) if number < len(labels) else f"class {number}"
+        rows.append([f"  {name}", percent(eenn), percent(base)])
+    return columns(rows)
+
+
+def _verdict(verdict: Verdict) -> str:
+    wanted = verdict.requirement
+    sign = ">=" if wanted.at_least else "<="
+    side = "lower" if wanted.at_least else "upper"
+    judged = "" if wanted.statistic == "point" else f" by its {side} 95 % bound {verdict.bound:.4f}"
+    return (
+        f"require: {wanted.quantity} {sign} {wanted.limit:g} on {wanted.split} "
+        f"{'ok' if verdict.met else 'MISSED'}{judged} "
+        f"({verdict.value:.4f}, 95 % interval [{verdict.lower:.4f}, {verdict.upper:.4f}], n = {verdict.samples:,})"
+    )

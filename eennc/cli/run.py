@@ -1,0 +1,75 @@
+"""`eennc run`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from eennc.artifact import to_json
+from eennc.cli import OK
+from eennc.cli.progress import progress_on
+from eennc.cli.units import columns, microseconds, percent
+from eennc.data.loading import check_split, load_split
+from eennc.data.splits import Split
+from eennc.ir.types import DType, TensorType
+from eennc.runtime.measure import Measurement, measure
+from eennc.runtime.session import HostSession, check_input, load
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure an artefact; returns the exit code."""
+    session = load(options.folder, threads=options.threads)
+    split = _first(options.samples, load_split("test", options.data, Path()))
+    check_input(split.x, session.manifest)
+    spec = session.manifest.input
+    check_split(split, TensorType(spec.shape, DType.of(spec.dtype)), session.manifest.classes)
+    with progress_on(sys.stderr, quiet=options.quiet) as progress:
+        measured = measure(session, split, timed=options.timed, progress=progress)
+    sys.stdout.write(to_json(measured) if options.json else _text(measured, session, str(options.folder)))
+    return OK
+
+
+def _first(count: int | None, split: Split) -> Split:
+    """The first samples; all of them where None."""
+    rows = slice(count)
+    return Split(split.name, split.x[rows], None if split.y is None else split.y[rows])
+
+
+def _text(measured: Measurement, session: HostSession, folder: str) -> str:
+    manifest = session.manifest
+    lines = [f"{folder}  ({manifest.name}, {manifest.backend}), n = {measured.samples:,}", ""]
+    rows = [["exit", "after", "stops", "accuracy", "median latency"]]
+    for row in measured.exits:
+        number = f"{row.exit:4}" if row.exit < len(manifest.exits) else "final"
+        rows.append([number, row.place, percent(row.share), percent(row.accuracy), microseconds(row.median_us)])
+    lines += [*columns(rows, left=2), ""]
+    latency = measured.latency
+    rows = [["", "accuracy", "balanced", "mean latency", "median"]]
+    for name, accuracy, balanced, mean, median in (
+        (
+            "EENN",
+            measured.accuracy,
+            measured.balanced_accuracy,
+            latency and latency.eenn_mean_us,
+            latency and latency.eenn_median_us,
+        ),
+        (
+            "base",
+            measured.base_accuracy,
+            measured.base_balanced_accuracy,
+            latency and latency.base_mean_us,
+            latency and latency.base_median_us,
+        ),
+    ):
+        rows.append([name, percent(accuracy), percent(balanced), microseconds(mean), microseconds(median)])
+    lines += columns(rows)
+    if latency is not None:
+        threads = f"{latency.threads} thread{'' if latency.threads == 1 else 's'}" if latency.threads else "all threads"
+        lines += [
+            "",
+            f"mean latency EENN / base {latency.ratio:.3f}: {latency.samples:,} samples singly, by turns, {threads}",
+        ]
+    else:
+        lines += ["", "no latency: nothing was timed, or the model takes several samples at once"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,87 @@
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from small_network import data, network, run
+
+from eennc.data.cache import Cache
+from eennc.ir.cuts import exits_of
+from eennc.ir.graph import Module
+from eennc.ir.interpreter import run_module
+from eennc.passes.base import Context, Results
+from eennc.passes.exits.solve_thresholds import SolveThresholds
+from eennc.passes.exits.train_exits import TrainExits
+from eennc.policy.evaluate import evaluate
+from eennc.policy.summary import Summary
+from eennc.policy.table import Policy, Tables
+from eennc.support.instruments import Silent
+
+
+class Warnings(Silent):
+    """Keeps what is warned of."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Module, Context]:
+    ctx = Context(data=data(400), cache=Cache(tmp_path_factory.mktemp("cache")))
+    return run(network(), ctx, TrainExits(epochs=3)), ctx
+
+
+def solved(trained: tuple[Module, Context], **options: Any) -> tuple[Module, Context]:
+    module, ctx = deepcopy(trained[0]), replace(trained[1], results=Results(), progress=Warnings())
+    assert SolveThresholds(**options).run(module, ctx)
+    return module, ctx
+
+
+@pytest.mark.parametrize("thresholds", ["shared", "per-exit"])
+@pytest.mark.parametrize("split", ["calibration", "test"])
+def test_the_network_does_what_the_tables_say(trained: tuple[Module, Context], thresholds: str, split: str) -> None:
+    module, ctx = solved(trained, limit=0.1, thresholds=thresholds)
+    tables, policy, summary = ctx.results.get(Tables), ctx.results.get(Policy), ctx.results.get(Summary)
+    kept = np.flatnonzero(policy.active)
+    assert len(kept)
+    assert [exit.exit for exit in exits_of(module.main)] == list(range(len(kept)))
+    assert [exit.place for exit in exits_of(module.main)] == [tables.places[k] for k in kept]
+    table = tables.calibration if split == "calibration" else tables.test
+    assert table is not None
+    taken = evaluate(table, tables.costs, policy).exit
+    outcome = run_module(module, [ctx.data.need(split, "this").x])
+    report = summary.calibration if split == "calibration" else summary.test
+    assert report is not None
+    differ = np.searchsorted(np.append(kept, len(tables.places)), taken) != outcome.exit
+    assert differ.sum() <= report.near_threshold
+    assert report.eenn.macs < report.base.macs
+
+
+def test_test_data_decides_nothing(trained: tuple[Module, Context]) -> None:
+    _, ctx = solved(trained, limit=0.05)
+    test = trained[1].data.need("test", "this")
+    other = replace(trained[1].data, test=replace(test, x=test.x[::-1].copy(), y=np.roll(test.labels, 1)))
+    for changed in (other, replace(other, test=None)):
+        _, again = solved((trained[0], replace(trained[1], data=changed)), limit=0.05)
+        assert again.results.get(Policy) == ctx.results.get(Policy)
+        assert again.results.get(Summary).static_place == ctx.results.get(Summary).static_place
+        assert again.results.get(Summary).calibration == ctx.results.get(Summary).calibration
+
+
+def test_a_network_that_no_exit_helps_stays_whole(trained: tuple[Module, Context]) -> None:
+    module, ctx = solved(trained, max_exits=0)
+    assert not exits_of(module.main)
+    assert module.stage == "imported"
+    assert ctx.results.get(Summary).calibration.eenn.saved == 0
+    assert any("stays whole" in text for text in ctx.progress.texts)
+
+
+def test_a_limit_that_the_papers_method_breaks_is_warned_of(trained: tuple[Module, Context]) -> None:
+    for limit in (0.0, 0.01, 0.02, 0.05):
+        _, ctx = solved(trained, limit=limit, solver="independent")
+        broken = ctx.results.get(Summary).calibration.eenn.loss.point > limit + 1e-9
+        assert any("more than the limit" in text for text in ctx.progress.texts) == broken

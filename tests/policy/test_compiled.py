@@ -1,0 +1,34 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOLVE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from score_tables import made_costs, made_table
+from eennc.policy.solve import solve
+print(solve(made_table(2, 30), made_costs(2), limit=0.1).solver)
+"""
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_machine_code_is_cached_where_that_is_possible(tmp_path: Path, writable: bool) -> None:
+    cache = tmp_path / "cache"
+    if not writable:
+        cache.write_text("a file, where a folder should be")
+    done = subprocess.run(
+        [sys.executable, "-c", SOLVE, str(Path(__file__).parent)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "shared\n", done.stderr
+    assert list(tmp_path.rglob("*.nbc")) if writable else cache.is_file()
+
+
+def test_tables_and_reports_do_not_wait_for_numba() -> None:
+    code = "import eennc.policy.table, eennc.policy.summary, sys; print('numba' in sys.modules, 'scipy' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
