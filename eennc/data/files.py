@@ -23,7 +23,7 @@ def array_file(spec: str, folder: Path) -> Generator[Path]:
         yield path
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         reason = str(error).strip("'\" ") or type(error).__name__
-        if "pickle" in reason.lower():
+        if any(word in reason.lower() for word in ("pickle", "python objects")):
             raise UserError(
                 f"'{spec}' holds Python objects (or no arrays at all), which are not read",
                 hint="save arrays of numbers with numpy.savez or numpy.save",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.evaluate import evaluate
-from eennc.policy.statistics import Metric, Statistic, metric_weights, paired_loss, quantiles
+from eennc.policy.statistics import NO_LOSS, Metric, Statistic, loss_of, metric_weights, quantiles
 from eennc.policy.table import Floats, Policy, ScoreTable, Tables
 
 Quantity = Literal["accuracy_drop", "balanced_accuracy_drop", "accuracy", "balanced_accuracy", "mean_macs"]
@@ -69,7 +69,7 @@ def judge(requirement: Requirement, tables: Tables, policy: Policy) -> Verdict:
     evaluation = evaluate(table, tables.costs, policy)
     metric = _METRIC.get(requirement.quantity, "accuracy")
     if requirement.quantity.endswith("_drop"):
-        loss = paired_loss(table.correct[-1], evaluation.correct, metric_weights(table, metric), table.groups)
+        loss = loss_of(table, evaluation.correct, metric) if policy.active.any() else NO_LOSS
         point, lower, upper, bound = loss.point, loss.lower, loss.upper, loss.upper95
     else:
         estimate = (

@@ -46,7 +46,7 @@ def solve(
     `shared`: one threshold on temperature-scaled confidence and the best set of exits. `per-exit`: a threshold per exit
     on a grid of `steps`; of more exits than `max_exits` those that a shared threshold would keep. `solver` is for the
     latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
-    that are known already; not `thorough` makes the descent faster and a little worse. Never-exit keeps every limit, so
+    that are known already; not `thorough` makes searches faster and a little worse. Never-exit keeps every limit, so
     there always is an answer. Raises UserError where the exact solver is asked for and would take minutes.
     """
     paper = solver == "independent"
@@ -56,10 +56,10 @@ def solve(
     if not table.exits:
         return Policy((), (), solver="none")
     if family == "shared" and not paper:
-        return Policy(solve_shared(given, max_exits), fitted, solver="shared", shared=True)
+        return Policy(solve_shared(given, max_exits, thorough), fitted, solver="shared", shared=True)
     kept = np.arange(table.exits)
     if max_exits is not None and max_exits < table.exits:
-        kept = np.flatnonzero(np.isfinite(solve_shared(given, max_exits)))
+        kept = np.flatnonzero(np.isfinite(solve_shared(given, max_exits, thorough)))
     thresholds = np.full(table.exits, np.inf)
     name = "independent" if paper else "none"
     if paper and len(kept):
@@ -72,7 +72,7 @@ def solve(
 def _per_exit(
     given: Problem, classes: int, solver: Solver, steps: int, seed: int, thorough: bool
 ) -> tuple[str, tuple[float, ...]]:
-    simpler = solve_shared(given), solve_independent(given, classes)
+    simpler = solve_shared(given, thorough=thorough), solve_independent(given, classes)
     prepared = grids(given, steps, *simpler)
     work = _exact_work(given, prepared.never)
     if solver == "exact" and work > MOST_EXACT_WORK:

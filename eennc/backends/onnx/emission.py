@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import onnx
 
-from eennc import __version__
 from eennc.artifact import plain
 from eennc.backends.onnx.form import DEEPEST, Form
 from eennc.backends.onnx.free import Free
@@ -56,7 +56,7 @@ def _facts(module: Module) -> dict[str, str]:
     shown = ("exit", "place", "rule", "temperature", "threshold")
     exits = [{name: op.attrs[name] for name in shown} for op in exits_of(module.main)]
     return {
-        "version": str(__version__),
+        "version": version("eennc"),
         "scores": str(module.attributes.get("scores", "logits")),
         "exits": json.dumps(plain(exits), ensure_ascii=False),
     }

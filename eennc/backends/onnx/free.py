@@ -1,44 +1,36 @@
 """A batch of any size: the survivors of an exit go on as a smaller batch, and their answers are put back in place."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import numpy as np
-import onnx
-import onnx.helper
 
 from eennc.backends.onnx.form import Answer, Branch, Form
 from eennc.interop.onnx.writer import Emitter
 from eennc.ir.ops.exit import Exit
 from eennc.ir.types import UNKNOWN, DType, TensorType
+from eennc.ir.values import Value
 
 
 class Free(Form):
     """The form for a free batch. Without a survivor the rest does not run: onnxruntime cannot run it on no samples.
 
-    An answer's `exit` counts from where the answer begins: the exits that a sample has passed since then. So the
-    number of an exit is a sum over nested answers. A pause's state begins with the survivors' rows, int64 [n, 1].
+    A pause's state begins with the survivors' rows, int64 [n, 1].
     """
 
     resume_type = TensorType((UNKNOWN, 1), DType.I64)
 
-    def final(self, emitter: Emitter) -> Answer:
-        """The last classifier's scores. Its samples pass no exit any more: there is nothing to add to their number."""
-        scores = emitter.name_of(self.module.main.returns[0])
-        if self.exits:
-            return Answer(scores, "")
-        size = emitter.node("Shape", [scores], hint="samples", start=0, end=1)
-        zero = onnx.helper.make_tensor("value", onnx.TensorProto.INT64, [1], [0])
-        return Answer(scores, emitter.node("ConstantOfShape", [size], hint="exit.none", value=zero))
+    def pack(self, emitter: Emitter, scores: Value, exit: int) -> str:
+        """Scores with the number of an exit behind them."""
+        number = emitter.constant(np.array(exit, self.scores.dtype.numpy), f"exit.{exit}")
+        pads = emitter.constant(np.array([0, 0, 0, 1]), f"exit.{exit}.pads")
+        return emitter.node("Pad", [scores, pads, number], hint=f"answer.{exit}")
 
     def exit(self, op: Exit, emitter: Emitter, depth: int) -> Answer:
         """If any sample survives, the rest on those; else the exit's scores."""
         place = op.place
         stays = emitter.node("Not", [self.leaves(op, emitter, per_sample=True)], hint=f"{place}.stays")
         any_stays = emitter.node("ReduceMax", [stays], hint=f"{place}.any_stays", keepdims=0)
-        scores = emitter.name_of(op.scores)
-        passed = emitter.node("Cast", [stays], hint=f"{place}.passed", to=onnx.TensorProto.INT64)
+        here = Answer(self.pack(emitter, op.scores, op.exit))
         on = emitter.child()
         rows = on.node("Transpose", [on.node("NonZero", [stays], hint=f"{place}.rows")], hint=f"{place}.rows")
         names = [
@@ -46,22 +38,22 @@ class Free(Form):
             for value in op.carry
         ]
         if self.pauses(op, depth):
-            later = Answer(scores, passed, op, (rows, *names))
+            later = Answer(here.packed, op, (rows, *names))
         else:
             self._enter(op, names, on)
-            later = self._merged(op, Answer(scores, passed), rows, self.stretch(on, op, depth + 1), on)
+            later = self._merged(op, here, rows, self.stretch(on, op, depth + 1), on)
         return self.branched(
             op,
             emitter,
             any_stays,
             Branch(f"{place} goes on", on, later),
-            Branch(f"{place} leaves", emitter.child(), Answer(scores, passed)),
+            Branch(f"{place} leaves", emitter.child(), here),
         )
 
     def resumed(self, answer: Answer, paused: Exit, emitter: Emitter) -> Answer:
         """If any sample is left, the rest on those; else the answers that are there."""
         rows, *names = answer.state
-        here = Answer(answer.scores, answer.exit)
+        here = Answer(answer.packed)
         count = emitter.node("Size", [rows], hint=f"{paused.place}.left")
         zero = emitter.constant(np.array(0), f"{paused.place}.zero")
         any_left = emitter.node("Greater", [count, zero], hint=f"{paused.place}.any_left")
@@ -77,13 +69,10 @@ class Free(Form):
             emitter.names[result] = self.carried(result, name, emitter)
 
     def _merged(self, op: Exit, here: Answer, rows: str, later: Answer, emitter: Emitter) -> Answer:
-        """The answers `here` with those of the rows that went on; their exits count from this exit on."""
+        """The answers `here` with those of the rows that went on."""
         state = later.state
         if state:
             # rows of the rows
             state = (emitter.node("GatherND", [rows, state[0]], hint=f"{op.place}.rows"), *state[1:])
-        scores = emitter.node("ScatterND", [here.scores, rows, later.scores], hint=f"{op.place}.scores")
-        exit = here.exit
-        if later.exit:
-            exit = emitter.node("ScatterND", [exit, rows, later.exit], hint=f"{op.place}.exits", reduction="add")
-        return Answer(scores, exit, later.paused, state)
+        packed = emitter.node("ScatterND", [here.packed, rows, later.packed], hint=f"{op.place}.answers")
+        return Answer(packed, later.paused, state)

@@ -8,6 +8,7 @@ from eennc.backends.onnx.form import Answer, Branch, Form
 from eennc.interop.onnx.writer import Emitter
 from eennc.ir.ops.exit import Exit
 from eennc.ir.types import DType, TensorType
+from eennc.ir.values import Value
 
 
 class Single(Form):
@@ -15,19 +16,20 @@ class Single(Form):
 
     resume_type = TensorType((), DType.BOOL)
 
-    def final(self, emitter: Emitter) -> Answer:
-        """The last classifier's scores and the number of exits."""
-        return Answer(emitter.name_of(self.module.main.returns[0]), self._number(emitter, self.exits))
+    def pack(self, emitter: Emitter, scores: Value, exit: int) -> str:
+        """Scores with the number of an exit behind them."""
+        number = emitter.constant(np.array([[exit]], self.scores.dtype.numpy), f"exit.{exit}")
+        return emitter.node("Concat", [scores, number], hint=f"answer.{exit}", axis=1)
 
     def exit(self, op: Exit, emitter: Emitter, depth: int) -> Answer:
         """If the exit fires, its scores; else the rest."""
         stop = emitter.child()
-        here = Answer(emitter.name_of(op.scores), self._number(stop, op.exit))
+        here = Answer(self.pack(stop, op.scores, op.exit))
         on = emitter.child()
         names = [emitter.name_of(value) for value in op.carry]
         if self.pauses(op, depth):
             going = on.constant(np.array(True), "goes_on")
-            later = Answer(here.scores, self._number(on, op.exit), op, (going, *names))
+            later = Answer(self.pack(on, op.scores, op.exit), op, (going, *names))
         else:
             self._enter(op, names, on)
             later = self.stretch(on, op, depth + 1)
@@ -44,7 +46,7 @@ class Single(Form):
         on = emitter.child()
         self._enter(paused, answer.state[1:], on)
         later = self.stretch(on, paused, 0)
-        here = Answer(answer.scores, answer.exit)
+        here = Answer(answer.packed)
         on_branch = Branch(f"{paused.place} resumes", on, later)
         there = Branch(f"{paused.place} has left", emitter.child(), here)
         return self.branched(paused, emitter, answer.state[0], on_branch, there)
@@ -52,6 +54,3 @@ class Single(Form):
     def _enter(self, op: Exit, names: tuple[str, ...] | list[str], emitter: Emitter) -> None:
         for result, name in zip(op.results, names, strict=True):
             emitter.names[result] = self.carried(result, name, emitter)
-
-    def _number(self, emitter: Emitter, exit: int) -> str:
-        return emitter.constant(np.array([exit], np.int64), f"exit.{exit}")

@@ -18,23 +18,24 @@ KICKS = 24
 """Random changes to the best set found, each followed by a search."""
 STEPS = 8192
 """Thresholds tried while sets of exits are compared; the set that wins is searched at all observed confidences."""
-STEPS_OF_CLUSTERS = 1024
-"""The same where a sum per cluster is kept for each of them."""
+FEWER_STEPS = 1024
+"""The same where a sum per cluster is kept for each of them, or the answer is wanted fast."""
 NEAR = 4
 """Exits are exchanged for those at most so many places away."""
 
 Exits = tuple[int, ...]
 
 
-def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float, ...]:
+def solve_shared(problem: Problem, max_exits: int | None = None, thorough: bool = True) -> tuple[float, ...]:
     """Thresholds [K], one value at the exits kept and inf at the others; at most `max_exits` are kept.
 
-    All sets of exits are tried where they are few. Else local searches from no exit, from all, and from random changes to
-    the best found add and drop single exits as long as that helps; at last one exit is exchanged for a near one.
+    All sets of exits are tried where they are few. Else local searches from no exit, from all, and from random changes
+    to the best found add and drop single exits as long as that helps; at last one exit is exchanged for a near one. Not
+    `thorough`: from no exit and from all alone, with fewer thresholds.
     """
     exits = problem.exits
     most = exits if max_exits is None else min(max_exits, exits)
-    grid = grid_of(problem.confidences, STEPS_OF_CLUSTERS if len(problem.cluster) else STEPS)
+    grid = grid_of(problem.confidences, STEPS if thorough and not len(problem.cluster) else FEWER_STEPS)
     levels = levels_of(problem.confidences, grid)
     costs: dict[Exits, float] = {}
 
@@ -47,7 +48,7 @@ def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float,
         sets = (kept for size in range(most + 1) for kept in itertools.combinations(range(exits), size))
         best = min(sets, key=cost)
     else:
-        best = _search(exits, most, cost)
+        best = _search(exits, most, cost, thorough)
     if not best:
         return (float("inf"),) * exits
     kept = problem.confidences[list(best)]
@@ -60,9 +61,11 @@ def solve_shared(problem: Problem, max_exits: int | None = None) -> tuple[float,
     return tuple(float(fine[index]) if k in best else float("inf") for k in range(exits))
 
 
-def _search(exits: int, most: int, cost: Callable[[Exits], float]) -> Exits:
+def _search(exits: int, most: int, cost: Callable[[Exits], float], thorough: bool) -> Exits:
     random = np.random.default_rng(0)
     best = min((_toggled(start, exits, most, cost) for start in ((), tuple(range(most)))), key=cost)
+    if not thorough:
+        return best
     for _ in range(KICKS):
         kick = {int(k) for k in random.choice(exits, 3, replace=False)}
         kicked = tuple(sorted(kick.symmetric_difference(best)))[:most]
