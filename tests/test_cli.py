@@ -250,10 +250,11 @@ def bad_models(folder: Path) -> None:
     model = onnx.load(str(folder / "model.onnx"))
     onnx.save(model, str(folder / "external.onnx"), save_as_external_data=True, location="gone.bin", size_threshold=0)
     (folder / "gone.bin").unlink()
+    model = onnx.load(str(folder / "external.onnx"), load_external_data=False)
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
             entry.value = "../../etc/passwd" if entry.key == "location" else entry.value
-    onnx.save(model, str(folder / "outside.onnx"))
+    (folder / "outside.onnx").write_bytes(model.SerializeToString())
     (folder / "text.onnx").write_text("not a model")
     whole = (folder / "model.onnx").read_bytes()
     (folder / "short.onnx").write_bytes(whole[: len(whole) // 2])
@@ -265,8 +266,9 @@ BAD_MODELS = {
     "text.onnx": "not an ONNX model",
     "short.onnx": "truncated or damaged",
     "empty.onnx": "empty",
-    "external.onnx": "'gone.bin'",
-    "autoencoder.onnx": "output",
+    "external.onnx": "'gone.bin' of tensor 'w1' is missing",
+    "outside.onnx": "lies outside the model's folder",
+    "autoencoder.onnx": "the model's output",
     "single.onnx": "no place for an exit",
     "two.onnx": "2 inputs",
     "nowhere.eir": "no such file",
@@ -283,7 +285,6 @@ def test_bad_models(folder, command, model, message):
     assert (code, out) == (1, "")
     assert err.count("error:") == 1
     assert message in err
-    assert model.removesuffix(".onnx") in err or "output" in message or "inputs" in message or "place" in message
     assert content(folder) == before
 
 
@@ -323,7 +324,7 @@ BAD_RECIPES = {
     "no calibration": (edited("calibration: calibration.npz, ", ""), "no calibration data"),
     "no train": (edited("train: train.npz, ", ""), "no train data, which train-exits needs"),
     "unknown pass": (edited("find-exits", "find-exist"), "bad.yaml:4:5: error: unknown pass 'find-exist'"),
-    "unknown option": (edited("hidden", "hiden"), "bad.yaml:5:28: error: pass 'insert-exits' has no option 'hiden'"),
+    "unknown option": (edited("hidden", "hiden"), "bad.yaml:5:29: error: pass 'insert-exits' has no option 'hiden'"),
     "ill-typed": (edited("epochs: 2", "epochs: two"), "bad.yaml:6:27: error: option 'epochs' of pass 'train-exits'"),
     "order": (edited("  - annotate-cost\n", "  - insert-exits\n"), "requires 'candidates'"),
     "labels": (lambda f: RECIPE + "input: {labels: [a]}\n", "bad.yaml:9:1: error: input: 1 labels for a model with 3"),

@@ -37,13 +37,15 @@ def solve(
     solver: Solver = "auto",
     steps: int = 100,
     max_exits: int | None = None,
+    min_gain: float = 0.0,
     seed: int = 0,
     fitted: tuple[float, ...] | None = None,
     thorough: bool = True,
 ) -> Policy:
     """The policy of least mean MACs on `table` whose loss keeps `limit`; at most `max_exits` exits stay.
 
-    `shared`: one threshold on temperature-scaled confidence and the best set of exits. `per-exit`: a threshold per exit
+    `shared`: one threshold on temperature-scaled confidence and the best set of exits, each of which saves at least
+    the share `min_gain` of the whole network's MACs. `per-exit`: a threshold per exit
     on a grid of `steps`; of more exits than `max_exits` those that a shared threshold would keep. `solver` is for the
     latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
     that are known already; not `thorough` makes searches faster and a little worse. Never-exit keeps every limit, so
@@ -56,7 +58,8 @@ def solve(
     if not table.exits:
         return Policy((), (), solver="none")
     if family == "shared" and not paper:
-        return Policy(solve_shared(given, max_exits, thorough), fitted, solver="shared", shared=True)
+        found = solve_shared(given, max_exits, thorough, min_gain)
+        return Policy(found, fitted, solver="shared", shared=True)
     kept = np.arange(table.exits)
     if max_exits is not None and max_exits < table.exits:
         kept = np.flatnonzero(np.isfinite(solve_shared(given, max_exits, thorough)))

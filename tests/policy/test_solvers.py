@@ -309,3 +309,28 @@ def test_thresholds_stand_between_confidences() -> None:
     assert len(grid) == 50
     assert not np.isin(grid[1:], many).any()
     np.testing.assert_allclose(np.diff([(many >= t).sum() for t in grid]), -5000 / 49, rtol=0.02)
+
+
+def test_every_exit_that_stays_saves_its_share() -> None:
+    exits, limit, share = 7, 0.02, 0.02
+    table, costs = made_table(exits=exits, samples=600, classes=4, seed=5, noise=1.0), made_costs(exits, seed=5)
+    whole = float(costs.backbone[-1])
+    ones = (1.0,) * exits
+
+    def cost(chosen: tuple[int, ...]) -> float:
+        """Least mean cost with these exits, by trying every observed confidence as the threshold."""
+        best = INF if chosen else whole
+        for threshold in np.unique(table.confidences(ones)[list(chosen)]):
+            thresholds = tuple(float(threshold) if k in chosen else INF for k in range(exits))
+            if kept(table, costs, thresholds, limit, "accuracy", "point"):
+                best = min(best, mean_macs(table, costs, thresholds))
+        return best
+
+    def chosen(min_gain: float) -> tuple[int, ...]:
+        found = solve(table, costs, limit=limit, fitted=ones, min_gain=min_gain)
+        return tuple(int(k) for k in np.flatnonzero(found.active))
+
+    sparing = chosen(share)
+    assert 0 < len(sparing) < len(chosen(0.0))
+    for gone in sparing:
+        assert cost(tuple(k for k in sparing if k != gone)) - cost(sparing) >= share * whole - 1e-6

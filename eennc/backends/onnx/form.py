@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,19 +32,18 @@ BLOCK = 16
 
 @dataclass(frozen=True)
 class Answer:
-    """Names of an answer's parts in the emitter that made them. `packed` [n, classes + 1] holds the scores and behind
-    them, as one more number, the exit: every output of an `If` costs about a microsecond. Where the network pauses
-    behind exit `paused`, `state` is what it goes on from.
+    """Names of an answer's parts in the emitter that made them; what the parts are is the form's own affair. Where the
+    network pauses behind exit `paused`, `state` is what it goes on from.
     """
 
-    packed: str
+    parts: tuple[str, ...]
     paused: Exit | None = None
     state: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """All names."""
-        return (self.packed, *self.state)
+        return (*self.parts, *self.state)
 
 
 class Form:
@@ -59,16 +59,10 @@ class Form:
         self.exits = sum(isinstance(op, Exit) for op in self.ops)
         self.deepest = deepest
         self.scores = module.main.returns[0].type
-        self.classes = int(self.scores.shape[1])
-        self.packed = TensorType((UNKNOWN, self.classes + 1), self.scores.dtype)
 
     def network(self, emitter: Emitter) -> tuple[str, str]:
         """Emit the whole network; returns the names of scores and exit."""
-        packed = self.stretch(emitter, None, 0).packed
-        sizes = emitter.constant(np.array([self.classes, 1]), "answer.sizes")
-        scores, number = emitter.node("Split", [packed, sizes], 2, hint="answer", axis=1)
-        number = emitter.node("Squeeze", [number, emitter.constant(np.array([1]), "answer.axis")], hint="answer.exit")
-        return scores, emitter.node("Cast", [number], hint="answer.exit", to=onnx.TensorProto.INT64)
+        return self.outputs(emitter, self.stretch(emitter, None, 0))
 
     def stretch(self, emitter: Emitter, after: Exit | None, depth: int) -> Answer:
         """Emit what follows the exit `after`, which is nested `depth` deep."""
@@ -79,7 +73,7 @@ class Form:
                 return answer if depth or answer.paused is None else self.resumed(answer, answer.paused, emitter)
             assert isinstance(op, Call)  # the stage's legality
             self._inline(op, emitter)
-        return Answer(self.pack(emitter, self.module.main.returns[0], self.exits))
+        return self.answer(emitter, self.module.main.returns[0], self.exits)
 
     def pauses(self, op: Exit, depth: int) -> bool:
         """Whether what follows an exit must not be nested in it."""
@@ -142,27 +136,29 @@ class Form:
         """The `If` between two branches. Where one of them pauses, the other returns an empty state."""
         paused = yes.answer.paused or no.answer.paused
         yes, no = (self._with_state(branch, paused) for branch in (yes, no))
-        outputs = len(yes.answer.outputs)
-        branches = {"then_branch": self._graph(yes, paused), "else_branch": self._graph(no, paused)}
-        found = emitter.node("If", [condition], outputs, hint=f"{op.place}.exit", **branches)
-        made = [found] if isinstance(found, str) else found
-        return Answer(made[0], paused, tuple(made[1:]))
+        branches: dict[str, Any] = {"then_branch": self._graph(yes, paused), "else_branch": self._graph(no, paused)}
+        made = emitter.node("If", [condition], len(yes.answer.outputs), hint=f"{op.place}.exit", **branches)
+        names = (made,) if isinstance(made, str) else tuple(made)
+        return self._answer(names, paused)
+
+    def _answer(self, names: Sequence[str], paused: Exit | None) -> Answer:
+        parts = len(self.part_types)
+        return Answer(tuple(names[:parts]), paused, tuple(names[parts:]))
 
     def _with_state(self, branch: Branch, paused: Exit | None) -> Branch:
         answer, emitter = branch.answer, branch.emitter
         if paused is not None and answer.paused is None:
             answer = replace(answer, state=tuple(self.nothing(type, emitter) for type in self.state_types(paused)))
-        packed, *state = [_own(emitter, name) for name in answer.outputs]
-        return replace(branch, answer=Answer(packed, paused, tuple(state)))
+        return replace(branch, answer=self._answer([_own(emitter, name) for name in answer.outputs], paused))
 
     def _graph(self, branch: Branch, paused: Exit | None) -> onnx.GraphProto:
-        types = [self.packed, *(self.state_types(paused) if paused is not None else [])]
+        types = [*self.part_types, *(self.state_types(paused) if paused is not None else [])]
         outputs = [value_info(name, type) for name, type in zip(branch.answer.outputs, types, strict=True)]
         return branch.emitter.graph(branch.name, [], outputs)
 
     def state_types(self, op: Exit) -> list[TensorType]:
         """What a pause behind an exit returns besides the answer."""
-        return [self.resume_type, *(_open(value.type) for value in op.carry)]
+        return [self.resume_type, *(opened(value.type) for value in op.carry)]
 
     def nothing(self, type: TensorType, emitter: Emitter) -> str:
         """A tensor of this type for no sample; of rank 0, a false."""
@@ -172,8 +168,17 @@ class Form:
     resume_type: TensorType
     """Type of the state's first part, which says whether (and with which samples) to go on."""
 
-    def pack(self, emitter: Emitter, scores: Value, exit: int) -> str:
-        """Scores with the number of an exit behind them."""
+    @property
+    def part_types(self) -> list[TensorType]:
+        """Of an answer's parts."""
+        raise NotImplementedError
+
+    def answer(self, emitter: Emitter, scores: Value, exit: int) -> Answer:
+        """The answer that is the scores of an exit, or of the last classifier."""
+        raise NotImplementedError
+
+    def outputs(self, emitter: Emitter, answer: Answer) -> tuple[str, str]:
+        """The names of scores and exit that an answer stands for."""
         raise NotImplementedError
 
     def exit(self, op: Exit, emitter: Emitter, depth: int) -> Answer:
@@ -194,7 +199,7 @@ class Branch:
     answer: Answer
 
 
-def _open(type: TensorType) -> TensorType:
+def opened(type: TensorType) -> TensorType:
     """The type with a free first axis: a branch has its own number of samples."""
     return type.with_shape((UNKNOWN, *type.shape[1:]))
 

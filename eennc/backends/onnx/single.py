@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.backends.onnx.form import Answer, Branch, Form
+from eennc.backends.onnx.form import Answer, Branch, Form, opened
 from eennc.interop.onnx.writer import Emitter
 from eennc.ir.ops.exit import Exit
-from eennc.ir.types import DType, TensorType
+from eennc.ir.types import UNKNOWN, DType, TensorType
 from eennc.ir.values import Value
 
 
@@ -16,20 +16,29 @@ class Single(Form):
 
     resume_type = TensorType((), DType.BOOL)
 
-    def pack(self, emitter: Emitter, scores: Value, exit: int) -> str:
-        """Scores with the number of an exit behind them."""
-        number = emitter.constant(np.array([[exit]], self.scores.dtype.numpy), f"exit.{exit}")
-        return emitter.node("Concat", [scores, number], hint=f"answer.{exit}", axis=1)
+    @property
+    def part_types(self) -> list[TensorType]:
+        """Scores and exit."""
+        return [opened(self.scores), TensorType((UNKNOWN,), DType.I64)]
+
+    def answer(self, emitter: Emitter, scores: Value, exit: int) -> Answer:
+        """Scores and the number."""
+        return Answer((emitter.name_of(scores), emitter.constant(np.array([exit]), f"exit.{exit}")))
+
+    def outputs(self, emitter: Emitter, answer: Answer) -> tuple[str, str]:
+        """The two parts."""
+        scores, exit = answer.parts
+        return scores, exit
 
     def exit(self, op: Exit, emitter: Emitter, depth: int) -> Answer:
         """If the exit fires, its scores; else the rest."""
         stop = emitter.child()
-        here = Answer(self.pack(stop, op.scores, op.exit))
+        here = self.answer(stop, op.scores, op.exit)
         on = emitter.child()
         names = [emitter.name_of(value) for value in op.carry]
         if self.pauses(op, depth):
             going = on.constant(np.array(True), "goes_on")
-            later = Answer(self.pack(on, op.scores, op.exit), op, (going, *names))
+            later = Answer(self.answer(on, op.scores, op.exit).parts, op, (going, *names))
         else:
             self._enter(op, names, on)
             later = self.stretch(on, op, depth + 1)
@@ -46,7 +55,7 @@ class Single(Form):
         on = emitter.child()
         self._enter(paused, answer.state[1:], on)
         later = self.stretch(on, paused, 0)
-        here = Answer(answer.packed)
+        here = Answer(answer.parts)
         on_branch = Branch(f"{paused.place} resumes", on, later)
         there = Branch(f"{paused.place} has left", emitter.child(), here)
         return self.branched(paused, emitter, answer.state[0], on_branch, there)

@@ -42,6 +42,8 @@ class SolveThresholds(Pass):
     """Thresholds that are tried per exit."""
     max_exits: Annotated[int, Ge(0)] | None = None
     """Most exits that stay; none: as many as pay."""
+    min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
+    """Share of the base network's MACs that each exit must save to stay, for a shared threshold: deciding takes time."""
 
     def run(self, module: Module, ctx: Context) -> bool:
         """Set thresholds and temperatures, and remove the exits that do not stay."""
@@ -60,6 +62,7 @@ class SolveThresholds(Pass):
                 solver=self.solver,
                 steps=self.steps,
                 max_exits=self.max_exits,
+                min_gain=self.min_gain,
                 seed=ctx.seed,
                 fitted=None if known is None else known.temperatures,
                 thorough=known is None,

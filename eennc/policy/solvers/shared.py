@@ -26,14 +26,18 @@ NEAR = 4
 Exits = tuple[int, ...]
 
 
-def solve_shared(problem: Problem, max_exits: int | None = None, thorough: bool = True) -> tuple[float, ...]:
-    """Thresholds [K], one value at the exits kept and inf at the others; at most `max_exits` are kept.
+def solve_shared(
+    problem: Problem, max_exits: int | None = None, thorough: bool = True, min_gain: float = 0.0
+) -> tuple[float, ...]:
+    """Thresholds [K], one value at the exits kept and inf at the others; at most `max_exits` are kept,
+    and each of them saves at least the share `min_gain` of the whole network's MACs.
 
     All sets of exits are tried where they are few. Else local searches from no exit, from all, and from random changes
     to the best found add and drop single exits as long as that helps; at last one exit is exchanged for a near one. Not
     `thorough`: from no exit and from all alone, with fewer thresholds.
     """
     exits = problem.exits
+    toll = min_gain * float(problem.backbone[-1])
     most = exits if max_exits is None else min(max_exits, exits)
     grid = grid_of(problem.confidences, STEPS if thorough and not len(problem.cluster) else FEWER_STEPS)
     levels = levels_of(problem.confidences, grid)
@@ -41,7 +45,7 @@ def solve_shared(problem: Problem, max_exits: int | None = None, thorough: bool 
 
     def cost(kept: Exits) -> float:
         if kept not in costs:
-            costs[kept] = _best(problem, levels, len(grid), kept)[0]
+            costs[kept] = _best(problem, levels, len(grid), kept)[0] + len(kept) * toll
         return costs[kept]
 
     if exits <= EXHAUSTIVE:
