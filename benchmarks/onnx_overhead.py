@@ -1,10 +1,10 @@
 """What the exits themselves cost in onnxruntime: early-exit networks against the same ops without decisions.
 
-    python benchmarks/onnx_overhead.py [--exits 3] [--rounds 60] [--threads 1] [NETWORK ...]
+    python benchmarks/onnx_overhead.py [--exits 3] [--rounds 40] [--threads 1] [NETWORK ...]
 
-Heads have random weights, and thresholds are forced, so nothing is trained. All sessions of a network take turns on one
-sample, so that a slower moment of the machine slows all of them. A turn is one run that does not count, which brings
-the session back into the processor's caches, and four that do. Times are medians in microseconds. The limits:
+Heads have random weights, and thresholds are forced, so nothing is trained. The sessions of one comparison take turns on
+one sample, so that a slower moment of the machine slows all of them. A turn is one run that does not count, which brings
+the session back into the processor's caches, and eight that do. Times are medians in microseconds. The limits:
 
 - never: no exit fires. At most 1.05 of the base network with its heads, all scores being outputs; 1.10 for the form
   with a free batch, at N = 1.
@@ -50,7 +50,7 @@ NETWORKS = {
 QUICKSTART = {"quickstart": str(REPO / "examples" / "quickstart" / "fashion.onnx")}
 SINGLE, FREE, SPARE = 1.05, 1.10, 20.0
 """Limits: two ratios, and microseconds."""
-TIMED = 4
+TIMED = 8
 """Runs that count in each turn."""
 
 
@@ -107,49 +107,43 @@ def passing(module: Module, exit: int) -> Graph:
     return exit_free(module.main, [op.scores for op in exits_of(module.main)[: exit + 1]])
 
 
-def medians(sessions: dict[str, Session], x: Array, rounds: int) -> dict[str, float]:
+def medians(sessions: Sequence[Session], x: Array, rounds: int) -> list[float]:
     """Median microseconds of each session; they take turns, and another one begins each round."""
-    names = list(sessions)
-    taken = np.empty((len(names), rounds, TIMED))
+    taken = np.empty((len(sessions), rounds, TIMED))
     for turn in range(rounds):
-        for step in range(len(names)):
-            which = (turn + step) % len(names)
-            session = sessions[names[which]]
-            session.run(x)
+        for step in range(len(sessions)):
+            which = (turn + step) % len(sessions)
+            sessions[which].run(x)
             for i in range(TIMED):
                 start = time.perf_counter_ns()
-                session.run(x)
+                sessions[which].run(x)
                 taken[which, turn, i] = time.perf_counter_ns() - start
-    return {name: float(np.median(taken[i])) / 1000 for i, name in enumerate(names)}
+    return [float(np.median(times)) / 1000 for times in taken]
 
 
 def measure(name: str, module: Module, rounds: int, threads: int) -> list[Row]:
     """All comparisons of one network."""
     exits = len(exits_of(module.main))
-    models = {
-        "heads": plain(all_scores(module.main)),
-        "never": forced(module, exits, free=False),
-        "never, free": forced(module, exits, free=True),
-    }
-    for k in range(exits):
-        models[f"exit {k}"] = forced(module, k, free=False)
-        models[f"passing {k}"] = plain(passing(module, k))
-        models[f"cut {k}"] = plain(truncated(module.main, k))
-    sessions = {key: Session(model, threads=threads) for key, model in models.items()}
     type = module.main.arguments[0].type
     x = np.random.default_rng(0).standard_normal(type.concrete(), np.float32).astype(type.dtype.numpy)
-    for key, leaving in (("never", exits), ("never, free", exits), *((f"exit {k}", k) for k in range(exits))):
-        found = int(sessions[key].run(x)[1][0])
-        assert found == leaving, f"{name}: left at {found}, not {leaving}"
-    us = medians(sessions, x, rounds)
+
+    def timed(leaving: int, *models: bytes) -> list[float]:
+        sessions = [Session(model, threads=threads) for model in models]
+        for session in sessions:
+            answer = session.run(x)
+            assert session.outputs[-1].name != "exit" or answer[1] == leaving, f"{name}: left at {answer[1]}"
+        return medians(sessions, x, rounds)
+
+    never = [forced(module, exits, free=free) for free in (False, True)]
+    heads, single, free = timed(exits, plain(all_scores(module.main)), *never)
     rows = [
-        Row(name, "never", us["heads"], us["never"], SINGLE * us["heads"]),
-        Row(name, "never, free batch", us["heads"], us["never, free"], FREE * us["heads"]),
+        Row(name, "never", heads, single, SINGLE * heads),
+        Row(name, "never, free batch", heads, free, FREE * heads),
     ]
     for k, exit in enumerate(exits_of(module.main)):
-        passed = us[f"passing {k}"]
-        limit = SINGLE * passed + SPARE
-        rows.append(Row(name, f"exit {k}: {exit.place}"[:22], passed, us[f"exit {k}"], limit, us[f"cut {k}"]))
+        cut = plain(truncated(module.main, k))
+        passed, left, cut = timed(k, plain(passing(module, k)), forced(module, k, free=False), cut)
+        rows.append(Row(name, f"exit {k}: {exit.place}"[:22], passed, left, SINGLE * passed + SPARE, cut))
     return rows
 
 
@@ -157,7 +151,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", help=f"of {', '.join(NETWORKS)}; all of them where none is given")
     parser.add_argument("--exits", type=int, default=3, help="exits of each network")
-    parser.add_argument("--rounds", type=int, default=60, help="turns of each session; eight times as many where short")
+    parser.add_argument("--rounds", type=int, default=40, help="turns of each session; eight times as many where short")
     parser.add_argument("--threads", type=int, default=1, help="onnxruntime's; 0 for its own choice")
     options = parser.parse_args(arguments)
     register()

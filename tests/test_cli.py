@@ -20,7 +20,6 @@ import eennc
 from eennc.backends.base import BACKENDS, Backend
 from eennc.cli import main
 from eennc.passes.base import PASSES, Pass
-from eennc.passes.discovery import register_passes
 
 RECIPE = """\
 data: {train: train.npz, calibration: calibration.npz, test: test.npz}
@@ -60,6 +59,13 @@ def command(folder, capsys):
         return code, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def registries(monkeypatch):
+    """What a test registers goes with it."""
+    for registry in (PASSES, BACKENDS):
+        monkeypatch.setattr(registry, "_things", dict(registry._things))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -179,18 +185,18 @@ class TestCompile:
         assert "----" not in out
         assert len(os.listdir("ir")) == 9
 
-    def test_a_pass_of_ones_own(self, folder, command):
-        Path("mine.py").write_text(
+    def test_a_pass_of_ones_own(self, folder, command, registries):
+        Path("greeting.py").write_text(
             "from dataclasses import dataclass\nfrom eennc.passes.base import Pass\n\n\n"
             "@dataclass(frozen=True)\nclass SayHello(Pass):\n    '''Greets.'''\n\n"
             "    name = 'say-hello'\n    word: str = 'hello'\n    '''What it says.'''\n\n"
             "    def run(self, module, ctx):\n        ctx.progress.warn(self.word)\n        return False\n"
         )
-        arguments = ["--load", "mine.py", "-p", "say-hello{word=good}", "--stop-after", "say-hello"]
+        arguments = ["--load", "greeting.py", "-p", "say-hello{word=good}", "--stop-after", "say-hello"]
         code, _, err = command("model.onnx", *arguments)
         assert code == 0
         assert "warning: good" in err
-        code, out, _ = command("--load", "mine.py", "--explain", "say-hello")
+        code, out, _ = command("--load", "greeting.py", "--explain", "say-hello")
         assert code == 0
         assert "What it says." in out
 
@@ -403,9 +409,8 @@ class Failing(Backend):
         (ZeroDivisionError("oops"), 70, "internal error: backend 'failing' failed: ZeroDivisionError: oops"),
     ],
 )
-def test_what_was_there_stays(folder, command, monkeypatch, error, code, message):
-    if "failing" not in BACKENDS:
-        BACKENDS.add("failing", Failing)
+def test_what_was_there_stays(folder, command, registries, monkeypatch, error, code, message):
+    BACKENDS.add("failing", Failing)
     monkeypatch.setattr(Failing, "error", error)
     before = content(folder / "build")
     there = set(os.listdir(folder))
@@ -436,9 +441,8 @@ class Crash(Pass):
         raise IndexError("by its own fault")
 
 
-def test_a_pass_that_fails(folder, command):
-    if "crash" not in PASSES:
-        register_passes(sys.modules[__name__])
+def test_a_pass_that_fails(folder, command, registries):
+    PASSES.add("crash", Crash)
     code, out, err = command("model.onnx", "-p", "canonicalise,crash,cse", "-o", "b9", "-q")
     assert (code, out) == (70, "")
     assert "internal error: pass 'crash' failed: IndexError: by its own fault" in err

@@ -57,7 +57,7 @@ def _exits(split: SplitSummary) -> list[str]:
 
 def _outcomes(summary: Summary, splits: list[SplitSummary]) -> list[str]:
     balanced = summary.metric == "balanced-accuracy"
-    loss = f"loss{' of balanced accuracy' if balanced else ''} in points, 95 % interval"
+    loss = f"{'balanced ' if balanced else ''}loss in points, 95 % interval"
     rows = [["", "accuracy", *(["balanced"] if balanced else []), "mean MACs", "saved", loss]]
     static = "best static cut" + (f", at {summary.static_place}" if summary.static_place else ": none")
     for split in splits:

@@ -313,7 +313,7 @@ def test_thresholds_stand_between_confidences() -> None:
 
 def test_every_exit_that_stays_saves_its_share() -> None:
     exits, limit, share = 7, 0.02, 0.02
-    table, costs = made_table(exits=exits, samples=600, classes=4, seed=5, noise=1.0), made_costs(exits, seed=5)
+    table, costs = made_table(exits=exits, samples=200, classes=4, seed=5, noise=1.0), made_costs(exits, seed=5)
     whole = float(costs.backbone[-1])
     ones = (1.0,) * exits
 

@@ -43,7 +43,7 @@ class SolveThresholds(Pass):
     max_exits: Annotated[int, Ge(0)] | None = None
     """Most exits that stay; none: as many as pay."""
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
-    """Share of the base network's MACs that each exit must save to stay, for a shared threshold: deciding takes time."""
+    """Share of the base network's MACs that each exit must save to stay, where the threshold is shared."""
 
     def run(self, module: Module, ctx: Context) -> bool:
         """Set thresholds and temperatures, and remove the exits that do not stay."""

@@ -1,0 +1,119 @@
+"""The same flow from Python."""
+
+import numpy as np
+import pytest
+from tiny_model import CLASSES, QUICK, images, model
+
+import eennc
+from eennc.backends.null import NullBackend
+from eennc.data.splits import Split, Splits
+from eennc.driver import default_cache
+from eennc.interop.onnx.reader import module_from_proto
+from eennc.ir.interpreter import run_module
+from eennc.ir.ops.exit import Exit
+from eennc.passes.exits.find_exits import FindExits
+from eennc.support.diagnostics import UserError
+
+
+def split(name: str, samples: int, seed: int) -> Split:
+    x, y = images(samples, seed)
+    return Split(name, x, y)
+
+
+DATA = Splits(split("a", 300, 1), split("b", 120, 2), split("c", 150, 3))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+def test_a_proto_and_a_module_give_the_same(cache, tmp_path):
+    proto = model()
+    module = module_from_proto(proto, "tiny")
+    before = module.fingerprint()
+    one = eennc.compile(proto, passes=QUICK, data=DATA, cache=cache, output=tmp_path / "one")
+    two = eennc.compile(module, passes=QUICK, data=DATA, cache=cache, output=tmp_path / "two")
+    assert module.fingerprint() == before
+    for name in ("model.onnx", "base.onnx"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert one.folder == tmp_path / "one"
+    assert one.summary is not None
+    assert one.summary.test is not None
+    # splits are called after what they are for
+    assert (one.summary.calibration.split, one.summary.test.split) == ("calibration", "test")
+    assert one.met
+    assert two.manifest is not None
+    assert two.manifest.classes == CLASSES
+
+
+def test_the_artefact_is_the_module(cache, tmp_path):
+    """Scores and exits in onnxruntime against the numpy interpreter on the module that was compiled."""
+    compiled = eennc.compile(model(), passes=QUICK, data=DATA, cache=cache, output=tmp_path / "build")
+    x, _ = images(60, 9)
+    expected = run_module(compiled.module, [x])
+    found = eennc.load(tmp_path / "build").predict(x)
+    np.testing.assert_array_equal(found.exit, expected.exit)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4 * np.abs(expected.scores).max())
+
+
+def test_nothing_is_written_without_an_output(cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    compiled = eennc.compile(model(), passes=QUICK, data=DATA, cache=cache, backend=NullBackend())
+    assert compiled.folder is compiled.manifest is None
+    assert compiled.module.stage == "segmented"
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_seed_trains_other_heads(cache):
+    one, two, three = (
+        eennc.compile(model(), passes=QUICK, data=DATA, cache=cache, seed=seed).module.fingerprint()
+        for seed in (0, 1, 0)
+    )
+    assert one == three != two
+
+
+def test_a_user_may_form_segments_himself(cache):
+    compiled = eennc.compile(model(), passes=f"{QUICK},form-segments,cse", data=DATA, cache=cache)
+    assert compiled.report["passes"].count("form-segments") == 1
+
+
+def test_passes_as_instances_and_no_exit_left(cache, tmp_path):
+    text = QUICK.replace("limit=0.2", "limit=0,max_exits=0")
+    compiled = eennc.compile(model(), passes=text, data=DATA, cache=cache, output=tmp_path / "build")
+    assert not [op for op in compiled.module.ops() if isinstance(op, Exit)]
+    assert any("no exit pays" in warning for warning in compiled.report["warnings"])
+    x, _ = images(5, 4)
+    assert eennc.load(tmp_path / "build").predict(x).exit.tolist() == [0] * 5
+    marked = eennc.compile(model(), passes=[FindExits(min_gap=0)], cache=cache, stop_after="find-exits")
+    assert any(op.name == "ee.candidate" for op in marked.module.ops())
+
+
+def test_bad_use(cache, tmp_path):
+    unlabelled = Splits(DATA.train, Split("b", DATA.calibration.x), DATA.test)
+    for arguments, message in (
+        ({"data": unlabelled}, "the calibration data have no labels"),
+        ({"data": {"tests": "a.npz"}}, "unknown split 'tests'"),
+        ({"data": Splits(Split("a", DATA.train.x[:, 0]))}, "no calibration data"),
+        ({"data": Splits(DATA.train, Split("b", DATA.test.x[:, 0], DATA.test.y))}, "calibration data: 'x' has shape"),
+        ({"data": DATA, "output": tmp_path, "stop_after": "cse"}, "ends before there is an artefact"),
+        ({"data": DATA, "passes": [FindExits]}, "is not a pass"),
+    ):
+        with pytest.raises(UserError) as error:
+            eennc.compile(model(), **{"passes": QUICK, "cache": cache, **arguments})
+        assert message in error.value.message
+
+
+def test_the_cache_is_where_the_user_keeps_such_things(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache() == tmp_path / "eennc"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache() == tmp_path / ".cache/eennc"
+
+
+def test_the_package_names_what_it_offers():
+    assert {"compile", "load", "Compiled", "Splits"} <= set(dir(eennc))
+    assert eennc.__version__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        eennc.nothing  # noqa: B018
