@@ -129,7 +129,8 @@ def main() -> None:
     batch = {"x": {0: torch.export.Dim("N")}}
     program = torch.onnx.export(net, example, dynamo=True, opset_version=20, dynamic_shapes=batch, **names)
     model = program.model_proto
-    for thing in (model, model.graph, *model.graph.input, *model.graph.output, *model.graph.node, *model.graph.value_info):
+    graph = model.graph
+    for thing in (model, graph, *graph.input, *graph.output, *graph.node, *graph.value_info):
         # of the exporter's notes only the modules' names tell a reader anything
         kept = [(note.key, note.value) for note in thing.metadata_props if note.key == "pkg.torch.onnx.name_scopes"]
         del thing.metadata_props[:]

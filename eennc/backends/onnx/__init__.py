@@ -28,8 +28,8 @@ class OnnxBackend(Backend):
     """1: nested `If`, for one sample at a time. free: each sample of a batch stops at its own exit. A model whose batch
     is baked in is always 1."""
     external_above: Annotated[int, Ge(0), Le(1_800_000_000)] = 8 << 20
-    """Bytes of weights above which they go into a file beside the model. onnxruntime copies weights that are inside once
-    for each level of nesting: 94 MB of them and 8 exits take 1.1 GiB, with a file beside 0.2 GiB."""
+    """Bytes of weights above which they go into a file beside the model. onnxruntime copies weights that are inside
+    once for each level of nesting: 94 MB of them and 8 exits take 1.1 GiB, with a file beside 0.2 GiB."""
 
     def emit(self, module: Module, base: Graph, folder: Path) -> Emitted:
         """Write model.onnx and base.onnx. Raises UserError for a network whose batch is baked in and not 1."""

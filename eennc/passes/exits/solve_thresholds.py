@@ -32,8 +32,8 @@ class SolveThresholds(Pass):
     """Largest loss against the base network, as a share: 0.01 is one point."""
     metric: Metric = "accuracy"
     """What the limit is on."""
-    statistic: Statistic = "point"
-    """What must keep the limit: the loss on calibration, or its one-sided 95 % upper bound."""
+    statistic: Statistic = "upper95"
+    """What must keep the limit: the loss on calibration (point), or its one-sided 95 % upper bound."""
     thresholds: Literal["shared", "per-exit"] = "shared"
     """One threshold on temperature-scaled confidence, or one per exit."""
     solver: Literal["auto", "exact", "descent", "independent"] = "auto"
@@ -83,7 +83,8 @@ class SolveThresholds(Pass):
             tables, policy, self.metric, self.limit, self.statistic, lambda limit: solve_for(limit, policy)
         )
         if not kept:
-            ctx.progress.warn(f"no exit pays under a limit of {self.limit:g}: the network stays whole")
+            advice = "; more calibration samples, or statistic: point, would allow some" * (self.statistic == "upper95")
+            ctx.progress.warn(f"no exit pays under a limit of {self.limit:g}: the network stays whole{advice}")
         elif (value := summary.calibration.eenn.loss_in(self.metric).of(self.statistic)) > self.limit + SLACK:
             ctx.progress.warn(
                 f"the {policy.solver} solver's thresholds lose {value:.4f} ({self.statistic}) on calibration, "
