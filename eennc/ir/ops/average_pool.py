@@ -4,43 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.ir.fields import flag, ints, tensor
-from eennc.ir.op import Case, Op, op
+from eennc.ir.fields import flag
+from eennc.ir.op import Case, op
+from eennc.ir.pooling import Pool
 from eennc.ir.types import Array, TensorType
-from eennc.ir.windows import Windows, canonical, feature_map, spatial_shape
 
 
 @op("nn.average_pool")
-class AveragePool(Op):
+class AveragePool(Pool):
     """Mean of each window, over the input's elements or (`count_include_pad`) over the padding too. ONNX
-    `AveragePool`.
+    `AveragePool`."""
 
-    pads: begins, then ends; `()` for strides, pads, dilations means all ones, zeros, ones.
-    """
-
-    x = tensor()
-    kernel = ints(minimum=1)
-    strides = ints((), minimum=1)
-    pads = ints((), minimum=0)
-    dilations = ints((), minimum=1)
-    ceil = flag(False)
     count_include_pad = flag(False)
-
-    def normalise(self) -> None:
-        """One meaning, one form."""
-        self.attrs["strides"] = canonical(self.strides, 1)
-        self.attrs["pads"] = canonical(self.pads, 0)
-        self.attrs["dilations"] = canonical(self.dilations, 1)
-
-    def windows(self) -> Windows:
-        """The geometry."""
-        spatial = spatial_shape(self, self.x.type, "x")
-        return Windows(self, spatial, self.kernel, self.strides, self.pads, self.dilations, ceil=self.ceil)
-
-    def infer(self) -> TensorType:
-        """[n, c, spatial...]."""
-        output = self.windows().output
-        return feature_map(self.x.type, self.x.type.shape[1], output)
 
     def evaluate(self, x: Array) -> Array:
         """Sums over counts."""

@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.ir.fields import flag, ints, tensor
-from eennc.ir.op import Case, Op, op
+from eennc.ir.op import Case, op
+from eennc.ir.pooling import Pool
 from eennc.ir.types import Array, TensorType
-from eennc.ir.windows import Windows, canonical, feature_map, spatial_shape
 
 
 @op("nn.max_pool")
-class MaxPool(Op):
-    """Largest value in each window. ONNX `MaxPool`.
-
-    pads: begins, then ends; `()` for strides, pads, dilations means all ones, zeros, ones.
-    """
-
-    x = tensor()
-    kernel = ints(minimum=1)
-    strides = ints((), minimum=1)
-    pads = ints((), minimum=0)
-    dilations = ints((), minimum=1)
-    ceil = flag(False)
-
-    def normalise(self) -> None:
-        """One meaning, one form."""
-        self.attrs["strides"] = canonical(self.strides, 1)
-        self.attrs["pads"] = canonical(self.pads, 0)
-        self.attrs["dilations"] = canonical(self.dilations, 1)
-
-    def windows(self) -> Windows:
-        """The geometry."""
-        spatial = spatial_shape(self, self.x.type, "x")
-        return Windows(self, spatial, self.kernel, self.strides, self.pads, self.dilations, ceil=self.ceil)
-
-    def infer(self) -> TensorType:
-        """[n, c, spatial...]."""
-        output = self.windows().output
-        return feature_map(self.x.type, self.x.type.shape[1], output)
+class MaxPool(Pool):
+    """Largest value in each window. ONNX `MaxPool`."""
 
     def evaluate(self, x: Array) -> Array:
         """The maximum; padding never wins."""
         windows = self.windows()
-        views = windows.views(windows.padded(x, -np.inf))
+        lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        views = windows.views(windows.padded(x, lowest))
         return np.ascontiguousarray(views.max(axis=tuple(range(-len(windows.spatial), 0))))
 
     @classmethod
