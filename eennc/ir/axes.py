@@ -1,14 +1,11 @@
-"""Axes and shapes: broadcasting, negative axes, the cap on what a model may make us allocate."""
+"""Axes and shapes: negative axes, the batch among them, broadcasting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from eennc.ir.op import Op
-from eennc.ir.types import Dim, TensorType
-
-LARGEST = 2**31
-"""Elements per sample above which a type is refused: a model file is untrusted input."""
+from eennc.ir.types import BATCH, Dim, DType, TensorType
 
 
 def normal_axes(op: Op, axes: Sequence[int], rank: int) -> tuple[int, ...]:
@@ -17,6 +14,12 @@ def normal_axes(op: Op, axes: Sequence[int], rank: int) -> tuple[int, ...]:
     if any(not 0 <= axis < rank for axis in normal) or len(set(normal)) < len(normal):
         raise op.fail(f"axes {list(axes)} are not different axes of a tensor of rank {rank}")
     return normal
+
+
+def keep_samples(op: Op, type: TensorType, axes: Sequence[int]) -> None:
+    """Raises VerifyError where the batch is among `axes`, over which `op` combines or chooses: samples are apart."""
+    if any(type.shape[axis] == BATCH for axis in axes):
+        raise op.fail(f"would mix samples: axes {list(axes)} of {type} hold the batch")
 
 
 def broadcast(a: Sequence[Dim], b: Sequence[Dim]) -> tuple[Dim, ...] | None:
@@ -39,16 +42,9 @@ def broadcast(a: Sequence[Dim], b: Sequence[Dim]) -> tuple[Dim, ...] | None:
 
 
 def broadcast_type(op: Op, a: TensorType, b: TensorType) -> TensorType:
-    """The type of an elementwise op; raises VerifyError where shapes or dtypes do not go together."""
+    """The type of an arithmetic op; raises VerifyError where shapes or dtypes do not go together."""
     shape = broadcast(a.shape, b.shape)
-    if shape is None or a.dtype is not b.dtype:
+    if shape is None or a.dtype is not b.dtype or a.dtype is DType.BOOL:
         raise op.fail(f"operands do not go together: {a} and {b}")
     layout = next((t.layout for t in (a, b) if t.layout and t.rank == len(shape)), None)
     return TensorType(shape, a.dtype, layout)
-
-
-def check_size(op: Op, type: TensorType) -> TensorType:
-    """`type`; raises VerifyError where it is too large to be meant."""
-    if type.known and type.elements() > LARGEST:
-        raise op.fail(f"{type} has more than {LARGEST} elements")
-    return type

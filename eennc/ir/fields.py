@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from eennc.ir.types import DType
@@ -17,14 +18,19 @@ _REQUIRED: Any = object()
 
 
 class OperandField:
-    """One operand: `rank` and `dtype` are checked where given, `constant` asks for a weight."""
+    """One operand: `rank` and `dtype` are checked where given, `floats` asks for a floating-point dtype, `constant` for
+    a weight.
+    """
 
     optional = False
     variadic = False
 
-    def __init__(self, *, rank: int | None = None, dtype: DType | None = None, constant: bool = False) -> None:
+    def __init__(
+        self, *, rank: int | None = None, dtype: DType | None = None, floats: bool = False, constant: bool = False
+    ) -> None:
         self.rank = rank
         self.dtype = dtype
+        self.floats = floats
         self.constant = constant
 
     def __set_name__(self, owner: type[Op], name: str) -> None:
@@ -38,6 +44,8 @@ class OperandField:
             return f"operand '{self.name}' must have rank {self.rank}, not {value.type}"
         if self.dtype is not None and value.type.dtype is not self.dtype:
             return f"operand '{self.name}' must be {self.dtype}, not {value.type}"
+        if self.floats and not value.type.dtype.is_float:
+            return f"operand '{self.name}' must be floating point, not {value.type}"
         return None
 
 
@@ -107,9 +115,11 @@ class AttrField(Generic[T]):
         return self if op is None else cast(T, op.attrs[self.name])
 
 
-def tensor(*, rank: int | None = None, dtype: DType | None = None, constant: bool = False) -> RequiredOperand:
+def tensor(
+    *, rank: int | None = None, dtype: DType | None = None, floats: bool = False, constant: bool = False
+) -> RequiredOperand:
     """A required operand."""
-    return RequiredOperand(rank=rank, dtype=dtype, constant=constant)
+    return RequiredOperand(rank=rank, dtype=dtype, floats=floats, constant=constant)
 
 
 def optional_tensor(*, rank: int | None = None, dtype: DType | None = None, constant: bool = False) -> OptionalOperand:
@@ -122,15 +132,33 @@ def tensors(*, rank: int | None = None, dtype: DType | None = None) -> VariadicO
     return VariadicOperand(rank=rank, dtype=dtype)
 
 
+def _integer(given: object) -> int:
+    try:
+        return operator.index(cast(Any, given) if not isinstance(given, bool) else None)
+    except TypeError:
+        raise ValueError(f"must be an integer, not {given!r}") from None
+
+
+def _items(given: object, what: str) -> list[Any]:
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise ValueError(f"must be a list of {what}, not {given!r}")
+    return list(cast("Iterable[Any]", given))
+
+
+def _string(given: object) -> str:
+    if not isinstance(given, str):
+        raise ValueError(f"must be text, not {given!r}")
+    return str(given)
+
+
 def integer(default: int = _REQUIRED, *, minimum: int | None = None) -> AttrField[int]:
     """An int, at least `minimum`."""
 
     def convert(given: Any) -> int:
-        if isinstance(given, bool) or int(given) != given:
-            raise ValueError(f"must be an integer, not {given!r}")
-        if minimum is not None and given < minimum:
-            raise ValueError(f"must be at least {minimum}, not {given}")
-        return int(given)
+        stored = _integer(given)
+        if minimum is not None and stored < minimum:
+            raise ValueError(f"must be at least {minimum}, not {stored}")
+        return stored
 
     return AttrField(convert, default)
 
@@ -163,7 +191,7 @@ def ints(
     """A tuple of ints, of `length` where given, each at least `minimum`."""
 
     def convert(given: Any) -> tuple[int, ...]:
-        stored = tuple(int(item) for item in given)
+        stored = tuple(_integer(item) for item in _items(given, "integers"))
         if length is not None and len(stored) != length:
             raise ValueError(f"must have {length} entries, not {len(stored)}")
         if minimum is not None and any(item < minimum for item in stored):
@@ -175,12 +203,12 @@ def ints(
 
 def strings(default: tuple[str, ...] = _REQUIRED) -> AttrField[tuple[str, ...]]:
     """A tuple of strings."""
-    return AttrField(lambda given: tuple(str(item) for item in given), default)
+    return AttrField(lambda given: tuple(_string(item) for item in _items(given, "strings")), default)
 
 
 def text(default: str = _REQUIRED) -> AttrField[str]:
     """Free text; printed quoted."""
-    return AttrField(str, default)
+    return AttrField(_string, default)
 
 
 def choice(*allowed: str, default: str = _REQUIRED) -> AttrField[str]:
@@ -196,4 +224,10 @@ def choice(*allowed: str, default: str = _REQUIRED) -> AttrField[str]:
 
 def payload() -> AttrField[bytes]:
     """Raw bytes; printed as base64."""
-    return AttrField(bytes)
+
+    def convert(given: Any) -> bytes:
+        if not isinstance(given, bytes):
+            raise ValueError(f"must be bytes, not {given!r}")
+        return given
+
+    return AttrField(convert)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar, cast
 
 from eennc.ir.fields import Attr, AttrField, OperandField
-from eennc.ir.types import Array, TensorType
+from eennc.ir.types import BATCH, DEEPEST, LARGEST, Array, TensorType
 from eennc.ir.values import Result, Value
 from eennc.support.registry import Registry
 
@@ -94,17 +94,16 @@ class Op:
         self.attrs: dict[str, Attr] = {}
         for slot in self.operand_fields:
             given = fields.pop(slot.name, () if slot.variadic else None)
-            if slot.variadic:
-                self.operands.extend(cast(Iterable[Value], given))
-            else:
-                self.operands.append(given)
+            if slot.variadic and not isinstance(given, (list, tuple)):
+                raise VerifyError(f"{self.name} operand '{slot.name}' must be a list of values, not {_shown(given)}")
+            self.operands.extend(cast(Iterable[Value], given) if slot.variadic else (given,))
         for name, attr in self.attr_fields.items():
             if name not in fields and attr.required:
                 raise VerifyError(f"{self.name} needs attribute '{name}'")
             given = fields.pop(name, attr.default)
             try:
                 self.attrs[name] = attr.convert(given)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, OverflowError) as error:
                 raise VerifyError(f"{self.name} attribute '{name}' {error}") from None
         if fields:
             raise VerifyError(f"{self.name} has no operand or attribute '{next(iter(fields))}'")
@@ -116,17 +115,19 @@ class Op:
             self.results = [Result(self, i, t) for i, t in enumerate(inferred)]
 
     def __init_subclass__(cls) -> None:
-        slots: list[OperandField] = []
+        named: dict[str, OperandField] = {}
         attrs: dict[str, AttrField[Any]] = {}
         for base in reversed(cls.__mro__):
             for name, declared in vars(base).items():
                 if isinstance(declared, OperandField):
-                    slots.append(declared)
+                    # a subclass that declares it again keeps its place
+                    named[name] = declared
                 elif isinstance(declared, AttrField):
                     attrs[name] = cast(AttrField[Any], declared)
+        slots = tuple(named.values())
         if any(slot.variadic for slot in slots[:-1]):
             raise TypeError(f"{cls.__name__}: a variadic operand must be the last")
-        cls.operand_fields = tuple(slots)
+        cls.operand_fields = slots
         cls.attr_fields = attrs
 
     @classmethod
@@ -136,6 +137,16 @@ class Op:
             if slot.name == name:
                 return index
         raise KeyError(name)
+
+    def check_attrs(self) -> None:
+        """Check that the attributes are in their stored form, whoever wrote them; raises VerifyError."""
+        for name, attr in self.attr_fields.items():
+            try:
+                fits = attr.convert(self.attrs[name]) == self.attrs[name]
+            except (ValueError, TypeError, OverflowError) as error:
+                raise VerifyError(f"{self.name} attribute '{name}' {error}", self) from None
+            if not fits:
+                raise VerifyError(f"{self.name} attribute '{name}' is stored as {self.attrs[name]!r}", self)
 
     def check_operands(self) -> None:
         """Check the operands against their fields; raises VerifyError."""
@@ -149,17 +160,27 @@ class Op:
             if value is None:
                 if not slot.optional:
                     raise VerifyError(f"{self.name} needs operand '{slot.name}'", self)
+            elif not isinstance(cast(object, value), Value):
+                # without the op: what is no value cannot be shown in its line
+                raise VerifyError(f"{self.name} operand '{slot.name}' must be a Value, not {_shown(value)}")
             elif complaint := slot.complaint(value):
                 raise VerifyError(complaint, self)
 
     def inferred_types(self) -> tuple[TensorType, ...] | None:
         """What `infer` says, as a tuple; None for an op whose types are given."""
-        if self.explicit_types:
-            self.verify()
-            return None
         self.verify()
+        if self.explicit_types:
+            return None
         inferred = self.infer()
-        return inferred if isinstance(inferred, tuple) else (inferred,)
+        types = inferred if isinstance(inferred, tuple) else (inferred,)
+        for type in types:
+            if type.rank > DEEPEST:
+                raise self.fail(f"the result has {type.rank} axes, more than {DEEPEST}")
+            if type.known and type.elements() > LARGEST:
+                raise self.fail(f"the result {type} has more than {LARGEST} elements")
+            if type.shape.count(BATCH) > 1:
+                raise self.fail(f"the result {type} would mix samples of the batch")
+        return types
 
     def normalise(self) -> None:
         """Bring attributes that can say one thing in two ways into one form."""
@@ -196,6 +217,13 @@ class Op:
         """The operands that are there."""
         return [value for value in self.operands if value is not None]
 
+    def check_one_dtype(self) -> None:
+        """Check that all operands have the dtype of the first; raises VerifyError."""
+        first, *rest = [(self.operand_fields[i].name, v.type) for i, v in enumerate(self.operands) if v is not None]
+        for name, type in rest:
+            if type.dtype is not first[1].dtype:
+                raise self.fail(f"operand '{name}' must be {first[1].dtype} as '{first[0]}' is, not {type}")
+
     def fail(self, message: str) -> VerifyError:
         """A VerifyError about this op, to be raised."""
         return VerifyError(message, self)
@@ -207,6 +235,10 @@ class Op:
             fields[slot.name] = list(operands[index:]) if slot.variadic else operands[index]
         types = [result.type for result in self.results] if self.explicit_types else None
         return type(self)(origin=origin or self.origin, types=types, notes=self.notes, **fields)
+
+
+def _shown(thing: object) -> str:
+    return "None" if thing is None else f"a {type(thing).__name__}"
 
 
 OPS: Registry[type[Op]] = Registry("op")

@@ -315,4 +315,8 @@ def parse_module(text: str, weights: Mapping[str, Array] | None = None, *, file:
 
     Raises UserError with file:line:column.
     """
-    return _Parser(text, file, weights or {}).module()
+    parser = _Parser(text, file, weights or {})
+    try:
+        return parser.module()
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise parser.tokens.error(f"this cannot be read: {error}") from None

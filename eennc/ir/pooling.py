@@ -35,5 +35,7 @@ class Pool(Op):
 
     def infer(self) -> TensorType:
         """[n, c, spatial...]."""
-        output = self.windows().output
-        return feature_map(self.x.type, self.x.type.shape[1], output)
+        windows = self.windows()
+        if windows.blind:
+            raise self.fail("a window lies in the padding alone")
+        return feature_map(self.x.type, self.x.type.shape[1], windows.output)

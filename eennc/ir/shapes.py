@@ -21,18 +21,33 @@ def known_shape(value: Value) -> Known | None:
     None where it is not known at all. Follows shape.of, gather, slice, concat, squeeze, unsqueeze, cast, identity, and
     add / sub / mul / div of known ints back to weights.
     """
-    return _follow(value, {})
-
-
-def _follow(value: Value, seen: dict[Value, Known | None]) -> Known | None:
-    if value not in seen:
-        seen[value] = None
-        seen[value] = _known(value, seen)
+    seen: dict[Value, Known | None] = {}
+    # a stack of our own: a model may chain more ops than Python's has room for
+    waiting = [value]
+    while waiting:
+        here = waiting[-1]
+        parts = [part for part in _parts(here) if part not in seen]
+        if parts and here not in seen:
+            waiting.extend(parts)
+            continue
+        waiting.pop()
+        if here not in seen:
+            seen[here] = _known(here, seen)
     return seen[value]
 
 
+def _parts(value: Value) -> list[Value]:
+    """The values that must be known first."""
+    follows = isinstance(value, Result) and value.op.name in _RULES and _may_be_shape(value)
+    return value.op.inputs if follows and isinstance(value, Result) else []
+
+
+def _may_be_shape(value: Value) -> bool:
+    return value.type.rank <= 1 and not value.type.dtype.is_float
+
+
 def _known(value: Value, seen: dict[Value, Known | None]) -> Known | None:
-    if value.type.rank > 1 or value.type.dtype.is_float:
+    if not _may_be_shape(value):
         return None
     if isinstance(value, Weight):
         return tuple(int(item) for item in value.array.reshape(-1)) if value.array.size <= LONGEST else None
@@ -44,7 +59,7 @@ def _known(value: Value, seen: dict[Value, Known | None]) -> Known | None:
     rule = _RULES.get(op.name)
     if rule is None:
         return None
-    parts = [_follow(part, seen) for part in op.inputs]
+    parts = [seen[part] for part in op.inputs]
     if any(part is None for part in parts):
         return None
     return rule(op, cast("list[Known]", parts))

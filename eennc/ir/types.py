@@ -19,6 +19,10 @@ BATCH = "N"
 UNKNOWN = "?"
 """A dimension that is not known before shapes are simplified."""
 Dim = int | str
+LARGEST = 2**31
+"""Elements per sample above which an op's result is refused: a model file is untrusted input."""
+DEEPEST = 32
+"""Axes above which an op's result is refused; numpy 1 has no more."""
 
 
 class DType(enum.StrEnum):
@@ -70,6 +74,16 @@ _NUMPY = {
     DType.U8: "uint8",
     DType.BOOL: "bool",
 }
+
+
+def holds(dtype: DType, number: float) -> bool:
+    """Whether a dtype has a number: floats have all of them, rounded; integers their range."""
+    if dtype.is_float:
+        return True
+    if dtype is DType.BOOL:
+        return number in (0, 1)
+    limits = np.iinfo(dtype.numpy.name)
+    return math.isfinite(number) and number == int(number) and limits.min <= int(number) <= limits.max
 
 
 class Layout(enum.StrEnum):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from eennc.ir.op import Op
-from eennc.ir.types import Array, Dim, Layout, TensorType
+from eennc.ir.types import LARGEST, Array, Dim, Layout, TensorType
 
 
 def canonical(given: Sequence[int], default: int) -> tuple[int, ...]:
@@ -66,14 +67,18 @@ class Windows:
             ("dilations", dilations, rank),
             ("pads", pads, 2 * rank),
         ):
-            if given and len(given) != length:
+            if len(given) != length and (given or name == "kernel"):
                 raise op.fail(f"{name} must have {length} entries for {rank} spatial axes, not {len(given)}")
+        if min(kernel) < 1:
+            raise op.fail(f"the kernel {list(kernel)} is empty")
         self.spatial = spatial
         self.kernel = tuple(kernel)
         self.strides = expanded(strides, rank, 1)
         self.dilations = expanded(dilations, rank, 1)
         pads = expanded(pads, 2 * rank, 0)
         self.begins, self.ends = pads[:rank], pads[rank:]
+        if math.prod(sum(axis) for axis in zip(spatial, self.begins, self.ends, strict=True)) > LARGEST:
+            raise op.fail(f"pads {list(pads)} make more than {LARGEST} elements")
         self.output = tuple(
             output_length(
                 spatial[i], self.kernel[i], self.strides[i], self.begins[i], self.ends[i], self.dilations[i], ceil=ceil
@@ -82,6 +87,16 @@ class Windows:
         )
         if min(self.output) < 1:
             raise op.fail(f"the window {list(self.kernel)} is larger than the padded input {list(spatial)}")
+
+    @property
+    def blind(self) -> bool:
+        """Whether a window takes nothing from the input."""
+        for i, size in enumerate(self.spatial):
+            starts = np.arange(self.output[i]) * self.strides[i] - self.begins[i]
+            taps = starts[:, None] + np.arange(self.kernel[i]) * self.dilations[i]
+            if not ((taps >= 0) & (taps < size)).any(axis=1).all():
+                return True
+        return False
 
     def padded(self, x: Array, value: float) -> Array:
         """`x` with the padding, and beyond it what the last window of ceil mode reaches."""

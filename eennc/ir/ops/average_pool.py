@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.ir.fields import flag
+from eennc.ir.fields import flag, tensor
 from eennc.ir.op import Case, op
 from eennc.ir.pooling import Pool
 from eennc.ir.types import Array, TensorType
@@ -15,6 +15,7 @@ class AveragePool(Pool):
     """Mean of each window, over the input's elements or (`count_include_pad`) over the padding too. ONNX
     `AveragePool`."""
 
+    x = tensor(floats=True)
     count_include_pad = flag(False)
 
     def evaluate(self, x: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from eennc.ir.fields import number, tensor
 from eennc.ir.op import Case, Op, op
-from eennc.ir.types import Array, TensorType
+from eennc.ir.types import Array, Layout, TensorType
 from eennc.ir.values import Weight
 
 
@@ -16,7 +16,7 @@ from eennc.ir.values import Weight
 class BatchNorm(Op):
     """(x - mean) / sqrt(variance + epsilon) * scale + bias per channel (axis 1). ONNX `BatchNormalization`."""
 
-    x = tensor()
+    x = tensor(floats=True)
     scale = tensor(rank=1, constant=True)
     bias = tensor(rank=1, constant=True)
     mean = tensor(rank=1, constant=True)
@@ -28,6 +28,8 @@ class BatchNorm(Op):
         type = self.x.type
         if type.rank < 2:
             raise self.fail(f"operand 'x' must have a channel axis, not {type}")
+        if type.layout is Layout.CHANNELS_LAST:
+            raise self.fail(f"operand 'x' must be channels-first, not {type}")
         for name in ("scale", "bias", "mean", "variance"):
             found = getattr(self, name).type
             if found.shape != (type.shape[1],) and type.shape[1] != "?":

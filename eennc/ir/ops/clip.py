@@ -15,7 +15,7 @@ from eennc.ir.types import Array, TensorType
 class Clip(Op):
     """x limited to [minimum, maximum], elementwise. ONNX `Clip` with constant limits."""
 
-    x = tensor()
+    x = tensor(floats=True)
     minimum = number(-math.inf)
     maximum = number(math.inf)
 

@@ -21,7 +21,7 @@ class Conv(Op):
     is `groups` = channels. `strides`, `pads` and `dilations` of `()` mean all ones, zeros, ones.
     """
 
-    x = tensor()
+    x = tensor(floats=True)
     weight = tensor(constant=True)
     bias = optional_tensor(rank=1, constant=True)
     strides = ints((), minimum=1)
@@ -50,6 +50,7 @@ class Conv(Op):
 
     def infer(self) -> TensorType:
         """[n, out_channels, spatial...]."""
+        self.check_one_dtype()
         windows = self.windows()
         channels = self.x.type.shape[1]
         out, per_group = self.weight.type.concrete()[:2]

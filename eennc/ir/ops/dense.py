@@ -17,19 +17,20 @@ class Dense(Op):
     weight: [out, in]; bias: [out].
     """
 
-    x = tensor()
+    x = tensor(floats=True)
     weight = tensor(rank=2, constant=True)
     bias = optional_tensor(rank=1, constant=True)
     activation = activation_field()
 
     def infer(self) -> TensorType:
         """[..., out]."""
+        self.check_one_dtype()
         out, inputs = self.weight.type.concrete()
         if self.x.type.rank < 1 or self.x.type.shape[-1] not in (inputs, "?"):
             raise self.fail(f"operand 'x' must have {inputs} features in its last axis, not {self.x.type}")
         if self.bias is not None and self.bias.type.shape != (out,):
             raise self.fail(f"operand 'bias' must have shape [{out}], not {self.bias.type}")
-        return TensorType((*self.x.type.shape[:-1], out), self.x.type.dtype)
+        return self.x.type.with_shape((*self.x.type.shape[:-1], out))
 
     def evaluate(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """The matrix product."""

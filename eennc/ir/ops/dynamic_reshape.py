@@ -18,6 +18,11 @@ class DynamicReshape(Op):
     x = tensor()
     shape = tensor(rank=1, dtype=DType.I64)
 
+    def verify(self) -> None:
+        """One result, of the dtype of x."""
+        if [result.type.dtype for result in self.results] != [self.x.type.dtype]:
+            raise self.fail(f"must have one result, {self.x.type.dtype} as 'x' is")
+
     def evaluate(self, x: Array, shape: Array) -> Array:
         """The numpy meaning; 0 takes the size of x's axis."""
         return np.reshape(x, [x.shape[i] if size == 0 else int(size) for i, size in enumerate(shape)])

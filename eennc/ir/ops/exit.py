@@ -27,7 +27,7 @@ class Exit(Op):
 
     pure = False
 
-    scores = tensor(rank=2)
+    scores = tensor(rank=2, floats=True)
     carry = tensors()
     exit = integer(minimum=0)
     place = text("")
@@ -37,9 +37,13 @@ class Exit(Op):
     threshold = number(math.inf)
 
     def verify(self) -> None:
-        """Something must be carried, and the temperature be positive."""
+        """Something must be carried, all of it per sample, and the temperature be positive."""
         if not self.carry:
             raise self.fail("an exit must carry at least one value to the rest of the network")
+        batch = self.scores.type.shape[:1]
+        for value in self.carry:
+            if value.type.shape[:1] != batch:
+                raise self.fail(f"operand 'carry' must hold one entry per sample, as the scores do, not {value.type}")
         if not 0 < self.temperature < math.inf:
             raise self.fail(f"temperature must be positive and finite, not {self.temperature}")
 

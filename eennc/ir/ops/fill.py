@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.ir.axes import check_size
 from eennc.ir.fields import choice, ints, number
 from eennc.ir.op import Case, Op, op
-from eennc.ir.types import Array, DType, TensorType
+from eennc.ir.types import Array, DType, TensorType, holds
 
 
 @op("nn.fill")
@@ -18,9 +17,14 @@ class Fill(Op):
     value = number(0.0)
     dtype = choice(*(dtype.value for dtype in DType), default="f32")
 
+    def verify(self) -> None:
+        """The dtype must hold the value."""
+        if not holds(DType(self.dtype), self.value):
+            raise self.fail(f"{self.value} is no {self.dtype}")
+
     def infer(self) -> TensorType:
         """The given shape and dtype."""
-        return check_size(self, TensorType(self.shape, DType(self.dtype)))
+        return TensorType(self.shape, DType(self.dtype))
 
     def evaluate(self) -> Array:
         """The numpy meaning."""

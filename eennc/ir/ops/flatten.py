@@ -35,7 +35,7 @@ class Flatten(Op):
             sizes = [dim for dim in dims if isinstance(dim, int)]
             if len(sizes) == len(dims):
                 return math.prod(sizes)
-            if math.prod(sizes) != 1:
+            if math.prod(sizes) != 1 or len(dims) - len(sizes) > 1:
                 raise self.fail(f"flattening {self.x.type} at {self.axis} would mix samples")
             return "N"
 
@@ -43,7 +43,8 @@ class Flatten(Op):
 
     def evaluate(self, x: Array) -> Array:
         """The numpy meaning."""
-        return np.reshape(x, (math.prod(x.shape[: self.split()]), -1))
+        at = self.split()
+        return np.reshape(x, (math.prod(x.shape[:at]), math.prod(x.shape[at:])))
 
     @classmethod
     def cases(cls) -> list[Case]:

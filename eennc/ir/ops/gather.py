@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.ir.axes import normal_axes
+from eennc.ir.axes import keep_samples, normal_axes
 from eennc.ir.fields import integer, tensor
 from eennc.ir.op import Case, Op, op
-from eennc.ir.types import Array, TensorType
+from eennc.ir.types import Array, DType, TensorType
+from eennc.ir.values import Weight
 
 
 @op("nn.gather")
@@ -21,9 +22,15 @@ class Gather(Op):
     def infer(self) -> TensorType:
         """x's shape with the axis replaced by the shape of the indices."""
         (axis,) = normal_axes(self, (self.axis,), self.x.type.rank)
-        if self.indices.type.dtype.is_float:
-            raise self.fail(f"operand 'indices' must be integers, not {self.indices.type}")
+        if self.indices.type.dtype not in (DType.I64, DType.I32):
+            raise self.fail(f"operand 'indices' must be i64 or i32, not {self.indices.type}")
+        keep_samples(self, self.x.type, (axis,))
         shape = self.x.type.shape
+        size = shape[axis]
+        if isinstance(self.indices, Weight) and isinstance(size, int):
+            outside = (self.indices.array < -size) | (self.indices.array >= size)
+            if outside.any():
+                raise self.fail(f"operand 'indices' points outside of axis {axis} of {self.x.type}")
         return TensorType((*shape[:axis], *self.indices.type.shape, *shape[axis + 1 :]), self.x.type.dtype)
 
     def evaluate(self, x: Array, indices: Array) -> Array:

@@ -14,7 +14,7 @@ from eennc.ir.windows import feature_map, spatial_shape
 class GlobalAveragePool(Op):
     """Mean over the spatial axes, which stay as ones. ONNX `GlobalAveragePool`."""
 
-    x = tensor()
+    x = tensor(floats=True)
 
     def infer(self) -> TensorType:
         """[n, c, 1, 1] or [n, c, 1]."""

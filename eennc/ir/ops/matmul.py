@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.ir.axes import broadcast
+from eennc.ir.axes import broadcast, keep_samples
 from eennc.ir.fields import tensor
 from eennc.ir.op import Case, Op, op
 from eennc.ir.types import Array, TensorType
@@ -14,14 +14,17 @@ from eennc.ir.types import Array, TensorType
 class MatMul(Op):
     """a @ b with numpy's broadcasting of the leading axes. ONNX `MatMul`, operands of two or more axes."""
 
-    a = tensor()
-    b = tensor()
+    a = tensor(floats=True)
+    b = tensor(floats=True)
 
     def infer(self) -> TensorType:
         """[..., rows of a, columns of b]."""
         a, b = self.a.type, self.b.type
         if a.rank < 2 or b.rank < 2:
             raise self.fail(f"operands must have two axes or more, not {a} and {b}")
+        self.check_one_dtype()
+        keep_samples(self, a, (-1,))
+        keep_samples(self, b, (-2,))
         if "?" not in (a.shape[-1], b.shape[-2]) and a.shape[-1] != b.shape[-2]:
             raise self.fail(f"operands do not fit: {a} and {b}")
         leading = broadcast(a.shape[:-2], b.shape[:-2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.ir.axes import normal_axes
+from eennc.ir.axes import keep_samples, normal_axes
 from eennc.ir.fields import flag, ints, tensor
 from eennc.ir.op import Case, Op, op
 from eennc.ir.types import Array, TensorType
@@ -14,13 +14,14 @@ from eennc.ir.types import Array, TensorType
 class ReduceMean(Op):
     """Mean over some axes, which stay as ones or go. ONNX `ReduceMean` with constant axes."""
 
-    x = tensor()
+    x = tensor(floats=True)
     axes = ints()
     keepdims = flag(True)
 
     def infer(self) -> TensorType:
         """The shape with the axes at 1, or without them."""
         axes = normal_axes(self, self.axes, self.x.type.rank)
+        keep_samples(self, self.x.type, axes)
         shape = [1 if i in axes else dim for i, dim in enumerate(self.x.type.shape)]
         if not self.keepdims:
             shape = [dim for i, dim in enumerate(shape) if i not in axes]

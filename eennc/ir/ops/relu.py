@@ -6,7 +6,7 @@ import numpy as np
 
 from eennc.ir.fields import tensor
 from eennc.ir.op import Case, Op, op
-from eennc.ir.types import FloatArray, TensorType
+from eennc.ir.types import Array, TensorType
 
 
 @op("nn.relu")
@@ -19,9 +19,9 @@ class Relu(Op):
         """The operand's type."""
         return self.x.type
 
-    def evaluate(self, x: FloatArray) -> FloatArray:
+    def evaluate(self, x: Array) -> Array:
         """The numpy meaning."""
-        return np.maximum(x, np.float32(0))
+        return np.maximum(x, x.dtype.type(0))
 
     @classmethod
     def cases(cls) -> list[Case]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
 from eennc.ir.fields import ints, tensor
 from eennc.ir.op import Case, Op, op
-from eennc.ir.types import Array, Dim, TensorType
+from eennc.ir.types import BATCH, Array, Dim, TensorType
 
 
 @op("nn.reshape")
@@ -30,21 +32,22 @@ class Reshape(Op):
         """The shape, with -1 resolved."""
         type = self.x.type
         fixed = math.prod(size for size in self.shape if size != -1)
+        batched = BATCH in type.shape
+        if batched and -1 not in self.shape:
+            raise self.fail(f"reshaping {type} to {list(self.shape)} leaves no axis for the batch")
         if not type.known:
             shape: list[Dim] = ["?" if size == -1 else size for size in self.shape]
             return type.with_shape(shape)
-        per_sample = type.elements()
-        if -1 not in self.shape:
-            if type.batched or per_sample != fixed:
-                raise self.fail(f"cannot reshape {type} to {list(self.shape)}")
-            return type.with_shape(self.shape)
-        if fixed == 0 or per_sample % fixed:
+        if type.elements() % fixed or (-1 not in self.shape and type.elements() != fixed):
             raise self.fail(f"cannot reshape {type} to {list(self.shape)}")
-        free = per_sample // fixed
-        if type.batched and free != 1:
-            # N * free elements along one axis have no name in the IR
-            raise self.fail(f"reshaping {type} to {list(self.shape)} would mix samples")
-        return type.with_shape([("N" if type.batched else free) if size == -1 else size for size in self.shape])
+        free: Dim = type.elements() // fixed
+        if batched:
+            before = type.shape[: type.shape.index(BATCH)]
+            # N times more than 1 along one axis has no name in the IR; and each sample must stay where it is
+            if free != 1 or _product(before) != _product(self.shape[: self.shape.index(-1)]):
+                raise self.fail(f"reshaping {type} to {list(self.shape)} would mix samples")
+            free = BATCH
+        return type.with_shape([free if size == -1 else size for size in self.shape])
 
     def evaluate(self, x: Array) -> Array:
         """The numpy meaning."""
@@ -58,3 +61,7 @@ class Reshape(Op):
             Case("split", (TensorType(("N", 12)),), {"shape": (-1, 3, 4)}),
             Case("static", (TensorType((2, 6)),), {"shape": (3, -1)}),
         ]
+
+
+def _product(dims: Sequence[Dim]) -> int:
+    return math.prod(cast(int, dim) for dim in dims)

@@ -34,7 +34,7 @@ class Slice(Op):
         for axis, start, end, step in zip(axes, self.starts, self.ends, self.steps, strict=True):
             size = self.x.type.shape[axis]
             if isinstance(size, int):
-                ranges[axis] = range(*slice(start, _bound(end, size, step), step).indices(size))
+                ranges[axis] = _taken(start, end, step, size)
             elif not (start == 0 and step == 1 and end >= 2**31 - 1):
                 raise self.fail(f"cannot slice axis {axis} of {self.x.type}")
         return ranges
@@ -65,6 +65,9 @@ class Slice(Op):
         ]
 
 
-def _bound(end: int, size: int, step: int) -> int | None:
-    # Python reads a negative end as counted from the back, ONNX clamps what lies before the first element
-    return None if step < 0 and end < -size else end
+def _taken(start: int, end: int, step: int, size: int) -> range:
+    """As ONNX clamps: both count from the back where negative; backwards, `end` may lie before the first element."""
+    lowest, highest = (0, size) if step > 0 else (-1, size - 1)
+    start = start + size if start < 0 else start
+    end = end + size if end < 0 else end
+    return range(min(max(start, 0), highest), min(max(end, lowest), highest), step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from eennc.ir.axes import keep_samples, normal_axes
 from eennc.ir.fields import integer, tensor
 from eennc.ir.op import Case, Op, op
 from eennc.ir.types import Array, TensorType
@@ -13,11 +14,12 @@ from eennc.ir.types import Array, TensorType
 class Softmax(Op):
     """exp(x) / sum exp(x) along an axis. ONNX `Softmax` (opset 13)."""
 
-    x = tensor()
+    x = tensor(floats=True)
     axis = integer(-1)
 
     def infer(self) -> TensorType:
         """The operand's type."""
+        keep_samples(self, self.x.type, normal_axes(self, (self.axis,), self.x.type.rank))
         return self.x.type
 
     def evaluate(self, x: Array) -> Array:

@@ -1,0 +1,127 @@
+"""Every op, over its own cases. That the meanings are ONNX's is tested in tests/interop."""
+
+import math
+
+import numpy as np
+import pytest
+
+import eennc.ir.parser  # imports all ops  # noqa: F401
+from eennc.ir.graph import Graph, Module
+from eennc.ir.op import OPS, Case, Op, VerifyError
+from eennc.ir.ops.conv import Conv
+from eennc.ir.ops.dense import Dense
+from eennc.ir.ops.exit import Exit, max_probability
+from eennc.ir.ops.fill import Fill
+from eennc.ir.ops.relu import Relu
+from eennc.ir.ops.reshape import Reshape
+from eennc.ir.parser import parse_module
+from eennc.ir.printer import print_module
+from eennc.ir.types import Array, DType, Layout, TensorType
+from eennc.ir.values import Argument, Value, Weight
+from eennc.ir.verifier import verify
+
+CASES = [pytest.param(name, case, id=f"{name}-{case.label}") for name in OPS for case in OPS.get(name).cases()]
+
+
+def instance(name: str, case: Case) -> tuple[Op, Module, list[Array | None]]:
+    """The op of a case in a module of its own, and arrays for its operands."""
+    cls, random = OPS.get(name), np.random.default_rng(0)
+    values: list[Value | None] = []
+    arrays: list[Array | None] = []
+    for index, operand in enumerate(case.operands):
+        if operand is None:
+            values.append(None)
+            arrays.append(None)
+        elif isinstance(operand, TensorType):
+            values.append(Argument(f"x{index}", operand))
+            shape = operand.concrete(case.batch)
+            arrays.append(random.uniform(case.low, case.high, shape).astype(operand.dtype.numpy))
+        else:
+            values.append(Weight(f"w{index}", operand))
+            arrays.append(operand)
+    fields = {
+        slot.name: values[index:] if slot.variadic else (values[index] if index < len(values) else None)
+        for index, slot in enumerate(cls.operand_fields)
+    }
+    op = cls(**fields, **case.attrs)
+    arguments = [value for value in values if isinstance(value, Argument)]
+    return op, Module("case", Graph("main", arguments, [op], [op.result])), arrays
+
+
+def test_every_op_has_cases():
+    without = {name for name in OPS if not OPS.get(name).cases()}
+    assert without == {"ee.call", "ee.candidate", "ee.exit", "onnx.opaque", "shape.reshape"}
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_meaning_has_the_inferred_type_and_leaves_operands_alone(name, case):
+    op, module, arrays = instance(name, case)
+    verify(module)
+    before = [None if array is None else array.copy() for array in arrays]
+    answer = op.evaluate(*arrays)
+    assert op.result.type.accepts(answer), (op.result.type, answer.shape, answer.dtype)
+    for old, new in zip(before, arrays, strict=True):
+        assert old is None or np.array_equal(old, new)
+    assert op.macs() >= 0
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_text_round_trip(name, case):
+    _, module, _ = instance(name, case)
+    text = print_module(module)
+    again = parse_module(text, {weight.name: weight.array for weight in module.weights()})
+    assert print_module(again) == text
+    assert again.fingerprint() == module.fingerprint()
+
+
+def test_lists_that_say_nothing_have_one_form():
+    x, w = Argument("x", TensorType(("N", 2, 5, 5))), Weight("w", np.zeros((3, 2, 3, 3), np.float32))
+    assert Conv(x=x, weight=w, strides=[1, 1], pads=[0] * 4, dilations=(1, 1)).attrs == Conv(x=x, weight=w).attrs
+
+
+X = Argument("x", TensorType(("N", 2, 5, 5)))
+ROWS = Argument("rows", TensorType(("N", 4)))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Conv(x=X, weight=Weight("w", np.zeros((3, 1, 3, 3), np.float32))), "operand 'weight'"),
+        (lambda: Conv(x=X, weight=X), "operand 'weight' must be a weight"),
+        (lambda: Conv(x=X, weight=Weight("w", np.zeros((3, 2, 7, 7), np.float32))), "larger than the padded input"),
+        (lambda: Conv(x=X), "needs operand 'weight'"),
+        (lambda: Conv(x=X, weight=Weight("w", np.zeros((3, 2, 1, 1), np.float32)), strides=(0, 1)), "at least 1"),
+        (lambda: Conv(x=X, weight=Weight("w", np.zeros((3, 2, 1, 1), np.float32)), stride=2), "'stride'"),
+        (lambda: Conv(x=X, weight=Weight("w", np.zeros((3, 2, 1, 1), np.float32)), activation="gelu"), "one of none"),
+        (lambda: Dense(x=ROWS, weight=Weight("w", np.zeros((3, 5), np.float32))), "operand 'x' must have 5 features"),
+        (lambda: Reshape(x=X, shape=(-1, -1)), "one -1"),
+        (lambda: Reshape(x=X, shape=(-1, 25)), "mix samples"),
+        (lambda: Fill(shape=(1 << 20, 1 << 20)), "more than"),
+        (lambda: Exit(scores=ROWS, exit=0), "carry at least one value"),
+        (lambda: Exit(scores=ROWS, carry=[ROWS], exit=0, temperature=0), "temperature"),
+        (lambda: Exit(scores=ROWS, carry=[ROWS], exit=0, threshold=math.nan), "threshold"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(build, message):
+    with pytest.raises(VerifyError) as caught:
+        build()
+    assert message in str(caught.value)
+
+
+def test_spatial_ops_want_channels_first():
+    x = Argument("x", TensorType(("N", 5, 5, 2), DType.F32, Layout.CHANNELS_LAST))
+    with pytest.raises(VerifyError, match="channels-first"):
+        Conv(x=x, weight=Weight("w", np.zeros((3, 5, 1, 1), np.float32)))
+    assert Relu(x=x).result.type == x.type
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_confidence_is_the_largest_softmax(temperature):
+    logits = np.random.default_rng(1).normal(0, 4, (50, 7))
+    softened = np.exp(logits / temperature)
+    expected = (softened / softened.sum(axis=1, keepdims=True)).max(axis=1)
+    assert max_probability(logits.astype(np.float32), "logits", temperature) == pytest.approx(expected, rel=1e-5)
+    plain = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = max_probability(plain.astype(np.float32), "probabilities", temperature)
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert found.dtype == np.float32

@@ -1,0 +1,192 @@
+"""The text form: round trips, files, and messages with line and column."""
+
+import contextlib
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eennc.ir.graph import Graph, Module
+from eennc.ir.op import Origin
+from eennc.ir.ops.dense import Dense
+from eennc.ir.ops.exit import Exit
+from eennc.ir.ops.gather import Gather
+from eennc.ir.ops.opaque import Opaque
+from eennc.ir.ops.relu import Relu
+from eennc.ir.parser import parse_module, parse_type
+from eennc.ir.printer import print_module
+from eennc.ir.text import load_module, save_module, weights_path
+from eennc.ir.types import DType, Layout, TensorType
+from eennc.ir.values import Argument, Value, Weight
+from eennc.support.diagnostics import UserError
+
+names = st.one_of(
+    st.sampled_from(
+        ["w", "layer1.0/conv", "onnx::Conv_335", "0", "a b", 'quote"s', "back\\slash", "%x", "ünïcode", "\n"]
+    ),
+    st.text(min_size=1, max_size=12),
+)
+notes = st.dictionaries(
+    st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True),
+    st.one_of(
+        st.integers(-(2**40), 2**40),
+        st.floats(allow_nan=False),
+        st.booleans(),
+        st.text(max_size=8),
+        st.lists(st.integers(-5, 5), max_size=3).map(tuple),
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def modules(draw) -> Module:
+    """A chain of ops with odd names, notes, origins and every kind of attribute."""
+    width = draw(st.integers(1, 4))
+    argument = Argument(draw(names), TensorType(("N", width)))
+    value: Value = argument
+    taken: set[str] = set()
+    graph = Graph("main", [argument])
+    exits = 0
+
+    def weight(array: np.ndarray) -> Weight:
+        name = draw(names.filter(lambda name: name not in taken))
+        taken.add(name)
+        return Weight(name, array)
+
+    for _ in range(draw(st.integers(1, 6))):
+        origin = Origin(draw(names), draw(st.text(max_size=6)), tuple(draw(st.lists(names, max_size=2))))
+        extra = {"origin": origin, "notes": draw(notes)}
+        match draw(st.integers(0, 4)):
+            case 0:
+                op = Relu(x=value, **extra)
+            case 1:
+                bias = weight(np.arange(width, dtype=np.float32)) if draw(st.booleans()) else None
+                op = Dense(x=value, weight=weight(np.eye(width, dtype=np.float32)), bias=bias, **extra)
+            case 2:
+                threshold = draw(st.floats(0, 1)) if draw(st.booleans()) else math.inf
+                op = Exit(scores=value, carry=[value], exit=exits, place=draw(names), threshold=threshold, **extra)
+                exits += 1
+            case 3:
+                indices = weight(np.arange(width, dtype=np.int64))
+                op = Gather(x=value, indices=indices, axis=1, **extra)
+            case _:
+                op = Opaque(
+                    operands_in=[value],
+                    op_type="Foo",
+                    names=draw(st.lists(names, max_size=2)),
+                    node=draw(st.binary(max_size=9)),
+                    types=[value.type],
+                    **extra,
+                )
+        graph.add(op)
+        value = op.results[0]
+    graph.returns = [value]
+    attributes = {"classes": width, "labels": tuple(draw(st.lists(names, max_size=2)))}
+    return Module(draw(names), graph, stage="exits-placed", attributes=attributes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(modules())
+def test_round_trip(module):
+    text = print_module(module, origins=True)
+    weights = {weight.name: weight.array for weight in module.weights()}
+    again = parse_module(text, weights)
+    assert print_module(again, origins=True) == text
+    assert again.fingerprint() == module.fingerprint()
+    assert again.attributes == module.attributes
+    for old, new in zip(module.main.ops, again.main.ops, strict=True):
+        assert (old.attrs, old.notes, old.origin) == (new.attrs, new.notes, new.origin)
+
+
+@settings(max_examples=25, deadline=None)
+@given(modules())
+def test_files(tmp_path_factory, module):
+    path = tmp_path_factory.mktemp("eir") / "model.eir"
+    save_module(module, path)
+    assert load_module(path).fingerprint() == module.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "type",
+    [TensorType(()), TensorType(("N", 3), DType.I8), TensorType(("?", 2, 3, 4), DType.F32, Layout.CHANNELS_LAST)],
+)
+def test_types(type):
+    assert parse_type(str(type)) == type
+
+
+GOOD = """eir 1
+module @net stage imported {
+  weight @w : tensor<2x3xf32>
+  weight @i : tensor<2xi64> = [0, 1]
+  graph @main(%x: tensor<Nx3xf32>) -> tensor<Nx2xf32> {
+    %0 = nn.dense %x, @w : tensor<Nx2xf32>
+    return %0
+  }
+}
+"""
+WEIGHTS = {"w": np.ones((2, 3), np.float32)}
+
+
+def test_the_good_text_parses():
+    module = parse_module(GOOD, WEIGHTS)
+    assert [op.name for op in module.main.ops] == ["nn.dense"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "message"),
+    [
+        ("nn.dense", "nn.dens", (6, 10), "unknown op 'nn.dens'"),
+        ("%x, @w", "%y, @w", (6, 19), "value '%y' is not defined"),
+        ("%x, @w", "%x, @v", (6, 23), "weight '@v' is not declared"),
+        ("@w : tensor<Nx2xf32>", "@w : tensor<Nx3xf32>", (6, 5), "result types"),
+        ("@w : tensor<Nx2xf32>", "@w {activation = gelu} : tensor<Nx2xf32>", (6, 5), "must be one of none"),
+        ("eir 1", "eir 2", (1, 1), "format version 2"),
+        ("2x3xf32", "2x4xf32", None, "in the weights file, not"),
+        ("@w : tensor<2x3", "@u : tensor<2x3", None, "no content in the weights file"),
+        ("tensor<Nx3xf32>)", "tensor<Mx3xf32>)", (5, 19), "not a tensor type"),
+        ("return %0", "return", (8, 3), "expected"),
+        ("%0 = nn.dense", "%0 = $", (6, 10), "unexpected character"),
+        ("-> tensor<Nx2xf32> {", "-> tensor<Nx9xf32> {", None, "returns other types"),
+    ],
+)
+def test_messages_have_a_place(old, new, place, message):
+    with pytest.raises(UserError) as caught:
+        parse_module(GOOD.replace(old, new, 1), WEIGHTS, file="net.eir")
+    assert message in caught.value.render()
+    found = caught.value.place
+    assert found is not None
+    assert found.file == "net.eir"
+    if place is not None:
+        assert (found.line, found.column) == place
+
+
+def test_an_unknown_op_has_a_hint():
+    with pytest.raises(UserError) as caught:
+        parse_module(GOOD.replace("nn.dense", "nn.dens"), WEIGHTS)
+    assert "did you mean 'nn.dense'?" in caught.value.render()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, len(GOOD) - 1), st.integers(0, 6), st.text(max_size=4))
+def test_damage_is_never_more_than_a_message(at, length, text):
+    with contextlib.suppress(UserError):
+        parse_module(GOOD[:at] + text + GOOD[at + length :], WEIGHTS)
+
+
+def test_damaged_files(tmp_path):
+    path = tmp_path / "net.eir"
+    save_module(parse_module(GOOD, WEIGHTS), path)
+    stored = weights_path(path).read_bytes()
+    weights_path(path).write_bytes(stored[:100])
+    with pytest.raises(UserError):
+        load_module(path)
+    weights_path(path).unlink()
+    with pytest.raises(UserError, match="no such file"):
+        load_module(path)
+    path.write_bytes(b"\xff\xfe")
+    weights_path(path).write_bytes(stored)
+    with pytest.raises(UserError, match="not a module"):
+        load_module(path)
