@@ -25,8 +25,13 @@ def all_scores(main: Graph) -> Graph:
 
 
 def truncated(main: Graph, exit: int) -> Graph:
-    """The static cut: the network up to exit number `exit`, whose scores it returns; no other heads."""
-    return exit_free(main, [exits_of(main)[exit].scores])
+    """The static cut: the network up to exit number `exit`, whose scores it returns; no other heads. Raises
+    IndexError where there is no such exit.
+    """
+    exits = exits_of(main)
+    if not 0 <= exit < len(exits):
+        raise IndexError(f"exit {exit} of {len(exits)}")
+    return exit_free(main, [exits[exit].scores])
 
 
 def exit_free(main: Graph, wanted: Sequence[Value]) -> Graph:
@@ -37,7 +42,9 @@ def exit_free(main: Graph, wanted: Sequence[Value]) -> Graph:
     graph = Graph("main", arguments)
     for op in main.ops:
         if isinstance(op, Exit):
-            values.update((result, values[value]) for result, value in zip(op.results, op.carry, strict=True))
+            values.update(
+                (result, values.get(value, value)) for result, value in zip(op.results, op.carry, strict=True)
+            )
         else:
             graph.ops.extend(copy_ops([op], values))
     graph.returns = [values.get(value, value) for value in wanted]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, cast, overload
 
 from eennc.ir.types import DType
 from eennc.ir.values import Value, Weight
@@ -133,10 +133,9 @@ def tensors(*, rank: int | None = None, dtype: DType | None = None) -> VariadicO
 
 
 def _integer(given: object) -> int:
-    try:
-        return operator.index(cast(Any, given) if not isinstance(given, bool) else None)
-    except TypeError:
-        raise ValueError(f"must be an integer, not {given!r}") from None
+    if isinstance(given, bool) or not isinstance(given, SupportsIndex):
+        raise ValueError(f"must be an integer, not {given!r}")
+    return operator.index(given)
 
 
 def _items(given: object, what: str) -> list[Any]:

@@ -44,11 +44,16 @@ class Graph:
     def substitute(self, by: Mapping[Value, Value]) -> None:
         """Use `by[v]` wherever `v` was used; chains (a by b, b by c) are followed.
 
-        Result types of later ops are not inferred anew: the new value must be of the same type.
+        Result types of later ops are not inferred anew: the new value must be of the same type. Raises ValueError
+        where a chain comes back to itself.
         """
 
         def last(value: Value) -> Value:
+            seen: set[Value] = set()
             while value in by:
+                if value in seen:
+                    raise ValueError("a value is to be replaced by itself")
+                seen.add(value)
                 value = by[value]
             return value
 

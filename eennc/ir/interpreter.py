@@ -51,7 +51,7 @@ def run_graph(
 def run_module(module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner | None = None) -> Outcome:
     """Run a module whose main graph returns scores [n, classes].
 
-    A sample that leaves at an exit is removed from the batch: later ops see the survivors only.
+    A sample that leaves at an exit is removed from the batch: later ops see the survivors only. n may be 0.
     """
     main = module.main
     samples = int(inputs[0].shape[0])
@@ -64,7 +64,7 @@ def run_module(module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner 
             exits += 1
             if not len(alive):
                 continue
-            scores = values[op.scores]
+            scores = _read(op.scores, values)
             leaves = op.confidence(cast(Any, scores)) >= np.float32(op.threshold)
             answers.append((alive[leaves], scores[leaves], op.exit))
             alive = alive[~leaves]
@@ -74,8 +74,8 @@ def run_module(module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner 
             values.update(zip(op.results, _step(module, op, values, opaque), strict=True))
     if len(alive):
         answers.append((alive, _read(main.returns[0], values), exits))
-    first = answers[0][1]
-    scores = np.zeros((samples, *first.shape[1:]), first.dtype)
+    type = main.returns[0].type
+    scores = np.zeros((samples, *type.concrete()[1:]), type.dtype.numpy)
     exit = np.zeros(samples, np.int64)
     for rows, answer, number in answers:
         scores[rows] = answer

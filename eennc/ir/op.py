@@ -96,7 +96,7 @@ class Op:
             given = fields.pop(slot.name, () if slot.variadic else None)
             if slot.variadic and not isinstance(given, (list, tuple)):
                 raise VerifyError(f"{self.name} operand '{slot.name}' must be a list of values, not {_shown(given)}")
-            self.operands.extend(cast(Iterable[Value], given) if slot.variadic else (given,))
+            self.operands.extend(cast("Iterable[Value | None]", given if slot.variadic else (given,)))
         for name, attr in self.attr_fields.items():
             if name not in fields and attr.required:
                 raise VerifyError(f"{self.name} needs attribute '{name}'")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
+from typing import cast
 
 import numpy as np
 
@@ -13,7 +14,7 @@ import eennc.ir.ops as op_folder
 from eennc.ir.fields import Attr
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import OPS, Op, Origin, VerifyError
-from eennc.ir.printer import PLAIN_NAME, VERSION
+from eennc.ir.printer import PLAIN_NAME, VERSION, print_types
 from eennc.ir.types import Array, Dim, DType, Layout, TensorType
 from eennc.ir.values import Argument, Value, Weight
 from eennc.support.diagnostics import Place, UserError, unknown
@@ -26,7 +27,7 @@ _TOKEN = re.compile(
     |(?P<tensor>tensor<[^>]*>)
     |(?P<base64>base64"[^"]*")
     |(?P<string>"(?:[^"\\]|\\.)*")
-    |(?P<number>-?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w.])|inf\b))
+    |(?P<number>-?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w.])|inf\b|nan\b))
     |(?P<arrow>->)
     |(?P<sigil>[%@](?:PLAIN|"(?:[^"\\]|\\.)*"))
     |(?P<word>[A-Za-z_][\w.-]*)
@@ -110,7 +111,23 @@ class _Parser:
         if text[0] != sigil:
             self.tokens.next -= 1
             raise self.tokens.error(f"expected a name behind '{sigil}'")
-        return str(json.loads(text[1:])) if text[1] == '"' else text[1:]
+        return self.quoted(text[1:]) if text[1] == '"' else text[1:]
+
+    def quoted(self, text: str) -> str:
+        """What a string just taken says."""
+        try:
+            return str(json.loads(text))
+        except ValueError as error:
+            self.tokens.next -= 1
+            raise self.tokens.error(f"not a string of JSON: {error}") from None
+
+    def new_name(self, sigil: str, taken: Container[str], what: str) -> str:
+        """A name that `taken` does not hold yet."""
+        name = self.name(sigil)
+        if name in taken:
+            self.tokens.next -= 1
+            raise self.tokens.error(f"{what} '{sigil}{name}' is defined twice")
+        return name
 
     def type(self) -> TensorType:
         text = self.tokens.take("tensor")
@@ -127,45 +144,64 @@ class _Parser:
         return types
 
     def attr(self) -> Attr:
-        tokens = self.tokens
-        match tokens.kind():
-            case "string":
-                return str(json.loads(tokens.take()))
-            case "base64":
-                return base64.b64decode(tokens.take()[len('base64"') : -1])
-            case "number":
-                text = tokens.take()
-                return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
-            case "word":
-                text = tokens.take()
-                return {"true": True, "false": False}.get(text, text)
-            case _:
-                tokens.expect("[")
-                items: list[Attr] = []
-                while not tokens.accept("]"):
-                    items.append(self.attr())
-                    if tokens.peek() != "]":
-                        tokens.expect(",")
-                return tuple(items)  # type: ignore[return-value]  # items of one kind by construction
-
-    def attrs(self) -> dict[str, Attr]:
-        self.tokens.expect("{")
-        attrs: dict[str, Attr] = {}
-        while not self.tokens.accept("}"):
-            name = self.tokens.take("word")
-            self.tokens.expect("=")
-            attrs[name] = self.attr()
-            if self.tokens.peek() != "}":
+        if not self.tokens.accept("["):
+            return self.scalar()
+        items: list[int | float | bool | str | bytes] = []
+        while not self.tokens.accept("]"):
+            items.append(self.scalar())
+            if self.tokens.peek() != "]":
                 self.tokens.expect(",")
+        return cast(Attr, tuple(items))
+
+    def scalar(self) -> int | float | bool | str | bytes:
+        tokens = self.tokens
+        kind, text = tokens.kind(), tokens.peek()
+        if kind not in ("string", "base64", "number", "word"):
+            raise tokens.error(f"expected a value, found '{text}'")
+        tokens.next += 1
+        if kind == "string":
+            return self.quoted(text)
+        if kind == "word":
+            return {"true": True, "false": False}.get(text, text)
+        try:
+            if kind == "base64":
+                return base64.b64decode(text[len('base64"') : -1], validate=True)
+            return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+        except ValueError as error:
+            tokens.next -= 1
+            raise tokens.error(str(error)) from None
+
+    def attrs(self, known: Collection[str] | None = None, of: str = "") -> dict[str, Attr]:
+        """`{a = 1}`; `known` are the names that `of` may have, where not all are allowed."""
+        tokens = self.tokens
+        tokens.expect("{")
+        attrs: dict[str, Attr] = {}
+        while not tokens.accept("}"):
+            name = self.quoted(tokens.take()) if tokens.kind() == "string" else tokens.take("word")
+            if name in attrs:
+                tokens.next -= 1
+                raise tokens.error(f"'{name}' is given twice")
+            if known is not None and name not in known:
+                tokens.next -= 1
+                raise unknown(f"attribute of {of}", name, known, place=tokens.error("").place)
+            tokens.expect("=")
+            attrs[name] = self.attr()
+            if tokens.peek() != "}":
+                tokens.expect(",")
         return attrs
 
     def weight(self) -> None:
-        name = self.name("@")
+        name = self.new_name("@", self.weights, "weight")
         self.tokens.expect(":")
         type = self.type()
+        if any(isinstance(dim, str) for dim in type.shape):
+            raise self.tokens.error(f"weight '{name}' must have a static shape, not {type}")
         if self.tokens.accept("="):
             items = self.attr()
-            array: Array = np.array(items, type.dtype.numpy).reshape(type.concrete())
+            try:
+                array: Array = np.array(items, type.dtype.numpy).reshape(type.concrete())
+            except (ValueError, TypeError, OverflowError) as error:
+                raise self.tokens.error(f"weight '{name}' is not {type}: {error}") from None
         elif name in self.arrays:
             array = self.arrays[name]
         else:
@@ -206,9 +242,9 @@ class _Parser:
         start = tokens.list[tokens.next][2]
         names: list[str] = []
         if tokens.peek().startswith("%"):
-            names.append(self.name("%"))
+            names.append(self.new_name("%", self.values, "value"))
             while tokens.accept(","):
-                names.append(self.name("%"))
+                names.append(self.new_name("%", {*self.values, *names}, "value"))
             tokens.expect("=")
         name = tokens.take("word")
         if name not in OPS:
@@ -229,7 +265,7 @@ class _Parser:
             fields[slots[-1].name] = [] if tokens.peek() == ")" else self.value_list()
             tokens.expect(")")
         if tokens.peek() == "{":
-            fields.update(self.attrs())
+            fields.update(self.attrs(cls.attr_fields, name))
         notes = self.attrs() if tokens.accept("!") else {}
         types = self.types() if tokens.accept(":") else []
         origin = Origin()
@@ -239,26 +275,28 @@ class _Parser:
             while tokens.accept(","):
                 parts.append(str(self.attr()))
             tokens.expect(")")
-            origin = Origin(parts[0], parts[1], tuple(parts[2:]))
+            origin = Origin(parts[0], "".join(parts[1:2]), tuple(parts[2:]))
         try:
             op = cls(origin=origin, types=types if cls.explicit_types else None, notes=notes, **fields)
         except VerifyError as error:
             raise tokens.error(error.message, start) from None
         found = [result.type for result in op.results]
         if found != types:
-            raise tokens.error(f"{name} has result types {found}, the text says {types}", start)
+            raise tokens.error(
+                f"{name} has result types {print_types(found)}, the text says {print_types(types)}", start
+            )
         if len(names) != len(types):
             raise tokens.error(f"{name} has {len(types)} results, {len(names)} are named", start)
         self.values.update(zip(names, op.results, strict=True))
         return op
 
-    def graph(self) -> Graph:
+    def graph(self, taken: Container[str]) -> Graph:
         tokens = self.tokens
         self.values = {}
-        graph = Graph(self.name("@"), [])
+        graph = Graph(self.new_name("@", taken, "graph"), [])
         tokens.expect("(")
         while not tokens.accept(")"):
-            name = self.name("%")
+            name = self.new_name("%", self.values, "argument")
             tokens.expect(":")
             argument = Argument(name, self.type())
             graph.arguments.append(argument)
@@ -282,32 +320,31 @@ class _Parser:
     def module(self) -> Module:
         tokens = self.tokens
         tokens.expect("eir")
-        version = int(tokens.take("number"))
-        if version > VERSION:
-            raise UserError(
-                f"the file has format version {version}, this eennc reads up to {VERSION}",
-                place=Place(tokens.file, 1, 1),
-                hint="use the eennc that wrote it, or a newer one",
-            )
+        if tokens.peek() != str(VERSION):
+            found = tokens.take("number")
+            error = tokens.error(f"the file has format version {found[:20]}, this eennc reads version {VERSION}", 0)
+            error.hint = "use the eennc that wrote it, or a newer one"
+            raise error
+        tokens.take()
         tokens.expect("module")
         name = self.name("@")
         tokens.expect("stage")
         stage = tokens.take("word")
         attributes = self.attrs() if tokens.accept("attributes") else {}
         tokens.expect("{")
-        graphs: list[Graph] = []
+        graphs: dict[str, Graph] = {}
         while not tokens.accept("}"):
             if tokens.accept("weight"):
                 self.weight()
             else:
                 tokens.expect("graph")
-                graphs.append(self.graph())
+                graph = self.graph(graphs)
+                graphs[graph.name] = graph
         tokens.take("end")
-        main = [graph for graph in graphs if graph.name == "main"]
-        if len(main) != 1:
-            raise UserError("a module needs one graph '@main'", place=Place(tokens.file))
-        others = [graph for graph in graphs if graph.name != "main"]
-        return Module(name, main[0], stage=stage, attributes=attributes, graphs=others)
+        if "main" not in graphs:
+            raise UserError("a module needs a graph '@main'", place=Place(tokens.file))
+        main = graphs.pop("main")
+        return Module(name, main, stage=stage, attributes=attributes, graphs=list(graphs.values()))
 
 
 def parse_module(text: str, weights: Mapping[str, Array] | None = None, *, file: str = "<text>") -> Module:
@@ -315,8 +352,4 @@ def parse_module(text: str, weights: Mapping[str, Array] | None = None, *, file:
 
     Raises UserError with file:line:column.
     """
-    parser = _Parser(text, file, weights or {})
-    try:
-        return parser.module()
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise parser.tokens.error(f"this cannot be read: {error}") from None
+    return _Parser(text, file, weights or {}).module()

@@ -42,13 +42,24 @@ def print_attr(value: Attr, *, bare: bool = False) -> str:
             return f'base64"{base64.b64encode(value).decode()}"'
         case tuple():
             return f"[{', '.join(print_attr(item) for item in value)}]"
+        case int() | float():
+            # by way of the plain types: numpy's print their own names
+            return float.__repr__(value) if isinstance(value, float) else int.__repr__(value)
         case _:
-            return repr(value)
+            if isinstance(value, np.generic):
+                return print_attr(value.item())
+            raise TypeError(f"an attribute cannot be a {type(value).__name__}: {value!r}")
 
 
 def print_attrs(attrs: Mapping[str, Attr], bare: frozenset[str] = frozenset()) -> str:
     """`{a = 1, b = relu}`."""
-    return "{" + ", ".join(f"{name} = {print_attr(value, bare=name in bare)}" for name, value in attrs.items()) + "}"
+    shown = (f"{_key(name)} = {print_attr(value, bare=name in bare)}" for name, value in attrs.items())
+    return "{" + ", ".join(shown) + "}"
+
+
+def _key(name: str) -> str:
+    # inf and nan are numbers to the reader
+    return name if re.fullmatch(r"(?!(?:inf|nan)$)[A-Za-z_][A-Za-z0-9_-]*", name) else json.dumps(name)
 
 
 def print_types(types: list[TensorType]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 from eennc.ir.op import Op
-from eennc.ir.types import UNKNOWN, Dim
+from eennc.ir.types import UNKNOWN, Dim, DType
 from eennc.ir.values import Result, Value, Weight
 
 LONGEST = 64
@@ -18,8 +18,8 @@ Known = tuple[Dim, ...]
 def known_shape(value: Value) -> Known | None:
     """What an integer tensor of rank 0 or 1 holds, flat: ints, "N" for the batch, "?" for an entry not known.
 
-    None where it is not known at all. Follows shape.of, gather, slice, concat, squeeze, unsqueeze, cast, identity, and
-    add / sub / mul / div of known ints back to weights.
+    None where it is not known at all. Follows shape.of, gather, slice, concat, reshape, squeeze, unsqueeze, cast,
+    identity, and add / sub / mul / div of known ints back to weights.
     """
     seen: dict[Value, Known | None] = {}
     # a stack of our own: a model may chain more ops than Python's has room for
@@ -80,6 +80,11 @@ def _concat(op: Op, parts: list[Known]) -> Known | None:
     return tuple(dim for part in parts for dim in part)
 
 
+def _cast(op: Op, parts: list[Known]) -> Known | None:
+    # narrower types may wrap
+    return parts[0] if op.results[0].type.dtype in (DType.I64, DType.I32) else None
+
+
 def _slice(op: Op, parts: list[Known]) -> Known | None:
     ranges = cast("dict[int, range]", op.ranges())  # type: ignore[attr-defined]  # nn.slice has it
     return tuple(parts[0][i] for i in ranges[0]) if 0 in ranges else parts[0]
@@ -89,7 +94,7 @@ def _arithmetic(function: Callable[[int, int], int | None]) -> Callable[[Op, lis
     def rule(op: Op, parts: list[Known]) -> Known | None:
         a, b = parts
         length = max(len(a), len(b))
-        if len(a) not in (1, length) or len(b) not in (1, length):
+        if not a or not b or len(a) not in (1, length) or len(b) not in (1, length):
             return None
         pairs = zip(a * (length // len(a)), b * (length // len(b)), strict=True)
         found: list[Dim] = []
@@ -103,7 +108,8 @@ def _arithmetic(function: Callable[[int, int], int | None]) -> Callable[[Op, lis
 
 _RULES: dict[str, Callable[[Op, list[Known]], Known | None]] = {
     "nn.identity": _same,
-    "nn.cast": _same,
+    "nn.cast": _cast,
+    "nn.reshape": _same,
     "nn.squeeze": _same,
     "nn.unsqueeze": _same,
     "nn.gather": _gather,

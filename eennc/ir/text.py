@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -13,6 +17,9 @@ from eennc.ir.printer import is_inline, print_module
 from eennc.ir.types import Array
 from eennc.support.atomic import atomic_file
 from eennc.support.diagnostics import Place, UserError
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError, RuntimeError, TypeError)
+"""What zipfile and numpy raise over a damaged archive."""
 
 
 def weights_path(path: Path) -> Path:
@@ -36,11 +43,27 @@ def load_module(path: Path) -> Module:
     beside = weights_path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        with np.load(beside, allow_pickle=False) as stored:
-            names = [str(name) for name in stored["arr_0"]]
-            arrays: dict[str, Array] = {name: stored[f"arr_{i}"] for i, name in enumerate(names, 1)}
-    except FileNotFoundError as error:
-        raise UserError("no such file", place=Place(str(error.filename))) from None
-    except (UnicodeDecodeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"not a module of eennc: {error}", place=Place(str(path))) from None
-    return parse_module(text, arrays, file=str(path))
+    except OSError as error:
+        raise _unreadable(error, path) from None
+    return parse_module(text, _load_weights(beside), file=str(path))
+
+
+def _load_weights(path: Path) -> dict[str, Array]:
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise UserError("not the weights of a module: one array, not an archive", place=Place(str(path)))
+        with stored:
+            names = [str(name) for name in cast(Array, stored["arr_0"]).reshape(-1)]
+            return {name: stored[f"arr_{i}"] for i, name in enumerate(names, 1)}
+    except OSError as error:
+        raise _unreadable(error, path) from None
+    except (ValueError, KeyError, EOFError, MemoryError, NotImplementedError, *_DAMAGE) as error:
+        raise UserError(f"the weights of a module are damaged: {error}", place=Place(str(path))) from None
+
+
+def _unreadable(error: OSError, path: Path) -> UserError:
+    message = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
+    return UserError(message, place=Place(str(error.filename or path)))

@@ -18,7 +18,9 @@ def verify(module: Module) -> None:
     if not stage.functions and len(module.graphs) > 1:
         raise VerifyError(f"stage '{stage.name}' allows no graph but main; form-segments makes functions")
     _verify_weight_names(module)
-    for graph in module.graphs.values():
+    for name, graph in module.graphs.items():
+        if name != graph.name:
+            raise VerifyError(f"graph '@{graph.name}' is filed as '@{name}'")
         _verify_flow(graph)
         for op in graph.ops:
             if not stage.allows(op):
@@ -26,8 +28,10 @@ def verify(module: Module) -> None:
             _verify_op(op)
             if isinstance(op, Call):
                 _verify_call(op, module)
-            if isinstance(op, Exit) and graph is not module.main:
-                raise VerifyError("an exit may stand in main only", op)
+            if isinstance(op, (Exit, Call)) and graph is not module.main:
+                raise VerifyError(f"{op.name} may stand in main only", op)
+            if isinstance(op, Exit) and op.kind != module.attributes.get("scores", op.kind):
+                raise VerifyError(f"the exit gives {op.kind}, the network {module.attributes['scores']}", op)
     _verify_exits(module.main)
 
 
@@ -48,7 +52,12 @@ def _verify_flow(graph: Graph) -> None:
             if not isinstance(value, Weight) and value not in defined:
                 what = f"argument '%{value.name}' of another graph" if isinstance(value, Argument) else "a value"
                 raise VerifyError(f"{op.name} uses {what} that is not defined before it", op)
-        defined.update(op.results)
+        for result in op.results:
+            if result.op is not op or result in defined:
+                raise VerifyError(f"a result of {op.name} is defined twice, or is another op's", op)
+            defined.add(result)
+    if not graph.returns:
+        raise VerifyError(f"graph '@{graph.name}' returns nothing")
     for value in graph.returns:
         if not isinstance(value, Weight) and value not in defined:
             raise VerifyError(f"graph '@{graph.name}' returns a value that it does not define")
@@ -56,6 +65,7 @@ def _verify_flow(graph: Graph) -> None:
 
 def _verify_op(op: Op) -> None:
     op.check_operands()
+    op.check_attrs()
     inferred = op.inferred_types()
     if inferred is None:
         return
@@ -100,7 +110,8 @@ def _verify_exits(main: Graph) -> None:
             if op.exit != here:
                 raise VerifyError(f"this is exit {here} by the data flow, it says {op.exit}", op)
             if op.exit != count:
-                raise VerifyError(f"two exits stand side by side behind exit {here - 1}", op)
+                behind = f"exit {here - 1}" if here else "the input"
+                raise VerifyError(f"two exits stand side by side behind {behind}", op)
             if len(main.returns) != 1 or op.scores.type != main.returns[0].type:
                 raise VerifyError("an exit's scores must have the type of the network's own", op)
             count += 1

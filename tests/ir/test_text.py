@@ -29,10 +29,11 @@ names = st.one_of(
     st.text(min_size=1, max_size=12),
 )
 notes = st.dictionaries(
-    st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True),
+    st.one_of(st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True), st.sampled_from(["inf", "nan", "2nd", "a b", ""])),
     st.one_of(
         st.integers(-(2**40), 2**40),
         st.floats(allow_nan=False),
+        st.floats(allow_nan=False, width=32).map(np.float32),
         st.booleans(),
         st.text(max_size=8),
         st.lists(st.integers(-5, 5), max_size=3).map(tuple),
@@ -150,6 +151,16 @@ def test_the_good_text_parses():
         ("return %0", "return", (8, 3), "expected"),
         ("%0 = nn.dense", "%0 = $", (6, 10), "unexpected character"),
         ("-> tensor<Nx2xf32> {", "-> tensor<Nx9xf32> {", None, "returns other types"),
+        ("@i : tensor<2xi64>", "@w : tensor<2xi64>", (4, 10), "weight '@w' is defined twice"),
+        ("= [0, 1]", "= [0, 1, 2]", None, "weight 'i' is not tensor<2xi64>"),
+        ("= [0, 1]", '= ["a", 1]', None, "weight 'i' is not tensor<2xi64>"),
+        ("tensor<2xi64>", "tensor<Nxi64>", None, "must have a static shape"),
+        ("    return", "    %0 = nn.relu %0 : tensor<Nx2xf32>\n    return", (7, 5), "value '%0' is defined twice"),
+        ("@w : tensor<Nx2xf32>", "@w {activatoin = relu} : tensor<Nx2xf32>", (6, 27), "did you mean 'activation'?"),
+        ("stage imported {", "stage imported attributes {a = 1, a = 2} {", (2, 47), "'a' is given twice"),
+        ("stage imported {", 'stage imported attributes {a = "\\q"} {', (2, 44), "not a string of JSON"),
+        ("stage imported {", 'stage imported attributes {a = base64"=A"} {', (2, 44), ""),
+        ("graph @main", "graph @other", None, "needs a graph '@main'"),
     ],
 )
 def test_messages_have_a_place(old, new, place, message):
@@ -182,6 +193,14 @@ def test_damaged_files(tmp_path):
     stored = weights_path(path).read_bytes()
     weights_path(path).write_bytes(stored[:100])
     with pytest.raises(UserError):
+        load_module(path)
+    for at in range(0, len(stored), 7):
+        weights_path(path).write_bytes(stored[:at] + bytes([stored[at] ^ 0xFF]) + stored[at + 1 :])
+        with contextlib.suppress(UserError):
+            load_module(path)
+    with weights_path(path).open("wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(UserError, match="not an archive"):
         load_module(path)
     weights_path(path).unlink()
     with pytest.raises(UserError, match="no such file"):

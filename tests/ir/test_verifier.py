@@ -111,6 +111,36 @@ def test_two_weights_of_one_name():
     assert "two weights are called '@a'" in net.refused()
 
 
+def test_one_definition_of_each_value():
+    net = Net()
+    net.main.ops.insert(1, net.a)
+    assert "defined twice" in net.refused()
+
+
+def test_attributes_changed_in_place_are_checked():
+    net = Net()
+    net.exit0.attrs["temperature"] = -1.0
+    assert "temperature" in net.refused()
+
+
+def test_exits_answer_in_the_network_s_kind():
+    net = Net()
+    net.module.attributes["scores"] = "probabilities"
+    assert "the exit gives logits, the network probabilities" in net.refused()
+
+
+def test_two_exits_side_by_side():
+    net = Net()
+    net.main.ops.insert(3, Exit(scores=net.head0.result, carry=[net.a.result], exit=0))
+    assert "two exits stand side by side behind the input" in net.refused()
+
+
+def test_a_graph_returns_something():
+    net = Net()
+    net.main.returns = []
+    assert "returns nothing" in net.refused()
+
+
 def test_stages():
     net = Net()
     net.module.stage = "imported"
