@@ -32,7 +32,7 @@ from eennc.ir.cuts import exits_of, without_exits
 from eennc.ir.graph import Module
 from eennc.ir.text import load_module
 from eennc.passes.base import Context, Pass
-from eennc.passes.cost import module_cost
+from eennc.passes.cost import graph_cost, module_cost
 from eennc.passes.exits.classifier import find_classifier
 from eennc.passes.exits.train_exits import TrainingRecord
 from eennc.passes.pipeline import GROUPS, Instrument, Pipeline, check_order, facts_of
@@ -124,6 +124,8 @@ def compile(
     whole = _up_to(stop_after, _all_passes(recipe, target))
 
     module, source = _read(model)
+    if stop_after is None:
+        target.check(module)
     check_order(whole, facts_of(module))
     splits = splits_of(recipe, data)
     check_needs(whole, () if stop_after else recipe.requirements, splits)
@@ -274,7 +276,8 @@ def _report(
             if split is not None
         },
         "result": ctx.results.find(Summary),
-        "cost": module_cost(network) if network.stage != "segmented" else None,
+        "cost": None if network.stage == "segmented" else module_cost(network),
+        "base_cost": None if network.stage == "segmented" else graph_cost(without_exits(network.main)),
         "training": ctx.results.find(TrainingRecord),
         "require": verdicts,
         "warnings": warnings,

@@ -11,7 +11,9 @@ from eennc.driver import default_cache
 from eennc.interop.onnx.reader import module_from_proto
 from eennc.ir.interpreter import run_module
 from eennc.ir.ops.exit import Exit
+from eennc.passes.base import Pass
 from eennc.passes.exits.find_exits import FindExits
+from eennc.passes.instruments import Timing
 from eennc.support.diagnostics import UserError
 
 
@@ -102,6 +104,38 @@ def test_bad_use(cache, tmp_path):
         with pytest.raises(UserError) as error:
             eennc.compile(model(), **{"passes": QUICK, "cache": cache, **arguments})
         assert message in error.value.message
+
+
+def test_what_the_backend_cannot_write_is_refused_before_any_pass(cache, tmp_path):
+    baked = module_from_proto(model(), "tiny")
+    baked.attributes["batch"] = 4
+    timing = Timing()
+    arguments = {"passes": QUICK, "data": DATA, "cache": cache, "instruments": [timing]}
+    with pytest.raises(UserError, match="takes 4 samples at once"):
+        eennc.compile(baked, output=tmp_path / "build", **arguments)
+    assert not timing.rows
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pass_says_which_data_it_needs(cache):
+    class Look(Pass):
+        needs = frozenset({"test"})
+        labelled = frozenset({"train"})
+
+        def run(self, module, ctx):
+            return False
+
+    for data, message in (
+        (Splits(DATA.train), "no test data, which look needs"),
+        (
+            Splits(Split("a", DATA.train.x), DATA.calibration, DATA.test),
+            "the train data have no labels, which look needs",
+        ),
+    ):
+        with pytest.raises(UserError) as error:
+            eennc.compile(model(), passes=[Look()], data=data, cache=cache)
+        assert message in error.value.message
+    assert eennc.compile(model(), passes=[Look()], data=Splits(test=DATA.test), cache=cache).module.main.ops
 
 
 def test_the_cache_is_where_the_user_keeps_such_things(monkeypatch, tmp_path):

@@ -125,7 +125,7 @@ def test_an_installed_package(tmp_path, monkeypatch):
         ("x = 1\n", "AttributeError"),
         (
             "from eennc.passes.base import PASSES\ndef register():\n    PASSES.add('dce', int)\n",
-            "are called 'dce'",
+            "is called 'dce' already",
         ),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_taken_name_is_refused(tmp_path):
     load_plugins()
     file = tmp_path / "mine.py"
     file.write_text(PASS.format(name="Cse"))
-    with pytest.raises(UserError, match="are called 'cse'") as caught:
+    with pytest.raises(UserError, match="is called 'cse' already") as caught:
         load_file(file)
     assert str(caught.value.place) == str(file)
 

@@ -31,6 +31,9 @@ class Backend:
     lowering: ClassVar[tuple[Pass, ...]] = (FormSegments(),)
     """Passes that bring the module into the form that `emit` takes."""
 
+    def check(self, module: Module) -> None:
+        """Raise UserError where `emit` will refuse what comes of `module`: asked before the passes, which take long."""
+
     def emit(self, module: Module, base: Graph, folder: Path) -> Emitted:
         """Write `module` (stage segmented) and the exit-free network `base` into `folder`."""
         raise TypeError(f"{type(self).__name__} does not define emit")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from eennc.cli.units import columns, count, percent, points
 from eennc.driver import Compiled
 from eennc.policy.requirements import Verdict
@@ -19,10 +22,20 @@ def result_text(compiled: Compiled, model: str, output: str, backend: str) -> st
     else:
         labels = compiled.module.attributes.get("labels")
         lines += _summary(summary, labels if isinstance(labels, tuple) else ())
+    lines += _weights(compiled.report)
     lines += [_verdict(verdict) for verdict in compiled.verdicts]
     if not compiled.met:
         lines.append(f"a requirement is missed; the artefact was written to {output} all the same")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _weights(report: Mapping[str, Any]) -> list[str]:
+    """What the heads add to the weights."""
+    eenn, base = report["cost"], report["base_cost"]
+    if eenn is None or not base["params"]:
+        return []
+    total, before = eenn["total"]["params"], base["params"]
+    return [f"  parameters: {count(total)}, base {count(before)} ({percent(total / before - 1)} more)", ""]
 
 
 def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:

@@ -64,6 +64,6 @@ class Splits:
         if split is None:
             raise UserError(
                 f"no {name} data, which {why} needs",
-                hint=f"give it in passes.yaml under 'data: {{{name}: file.npz}}'",
+                hint=f"give it in passes.yaml under 'data: {{{name}: file.npz}}', or with --{name} file.npz",
             )
         return split

@@ -111,8 +111,8 @@ def copy_ops(ops: Sequence[Op], values: dict[Value, Value]) -> list[Op]:
 class Module:
     """A network: graphs by name, `main` among them, with attributes and a stage.
 
-    Attributes the project uses: `classes` (int), `scores` ("logits" or "probabilities"), `batch` (int, only where
-    the model has a baked batch), `labels` (class names).
+    Attributes the project uses: `classes` (int) and `scores` ("logits" or "probabilities") once find-exits has looked,
+    `batch` (int, only where the model has a baked batch), `labels` (class names).
     """
 
     def __init__(

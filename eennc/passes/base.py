@@ -53,7 +53,8 @@ class Pass:
     """A transformation or analysis of a module. Subclasses are frozen dataclasses; their fields are their options.
 
     `requires` and `ensures` name facts ("exits", "trained-heads", "costs"): the pipeline is refused before it starts
-    where nothing ensures what a pass requires; `invalidates` takes facts away.
+    where nothing ensures what a pass requires; `invalidates` takes facts away. So it is where data are missing that a
+    pass `needs`, or labels of data in `labelled`.
 
     The docstring's Before / After blocks are executed by the tests. A block is ops in IR text, one a line, and above
     them a line for each free name: `argument %x : tensor<...>`, `weight @w : tensor<...>` (random content from
@@ -69,6 +70,10 @@ class Pass:
     requires: ClassVar[frozenset[str]] = frozenset()
     ensures: ClassVar[frozenset[str]] = frozenset()
     invalidates: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Splits of the data that must be given."""
+    labelled: ClassVar[frozenset[str]] = frozenset()
+    """Splits of the data that must have labels where they are given."""
 
     def __init_subclass__(cls) -> None:
         if "name" not in vars(cls):

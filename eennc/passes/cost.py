@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from eennc.ir.cuts import exits_of
 from eennc.ir.fields import Attr
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import Op
@@ -141,16 +142,20 @@ class AnnotateCost(Pass):
 
     def run(self, module: Module, ctx: Context) -> bool:
         """Changed where a note was."""
-        cost = module_cost(module)
-        noted = [_note(op, op_cost(op)) for op in module.ops()]
-        exits = [op for op in module.main.ops if isinstance(op, Exit)]
-        for op, of_exit in zip(exits, cost.exits, strict=True):
-            noted.append(_set(op, {"macs_to_here": of_exit.path.macs, "peak_bytes_to_here": of_exit.path.peak_bytes}))
-        ctx.results.put(cost)
+        changed = annotate(module)
         opaque = sorted({op.op_type for op in module.ops() if isinstance(op, Opaque)})
         if opaque:
             ctx.progress.warn(f"the cost of these ONNX operators is not counted: {', '.join(opaque)}")
-        return any(noted)
+        return changed
+
+
+def annotate(module: Module) -> bool:
+    """Write the costs into the notes of all ops and exits; returns whether any was another. Raises as `module_cost`."""
+    cost = module_cost(module)
+    noted = [_note(op, op_cost(op)) for op in module.ops()]
+    for op, of_exit in zip(exits_of(module.main), cost.exits, strict=True):
+        noted.append(_set(op, {"macs_to_here": of_exit.path.macs, "peak_bytes_to_here": of_exit.path.peak_bytes}))
+    return any(noted)
 
 
 def _note(op: Op, cost: OpCost) -> bool:

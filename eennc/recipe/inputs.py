@@ -10,8 +10,6 @@ from eennc.data.sources import Spec
 from eennc.data.splits import Split, Splits
 from eennc.ir.graph import Module
 from eennc.passes.base import Pass
-from eennc.passes.exits.solve_thresholds import SolveThresholds
-from eennc.passes.exits.train_exits import TrainExits
 from eennc.passes.fold_input import FoldInput
 from eennc.policy.requirements import Requirement
 from eennc.recipe.recipe import SPLITS, Recipe, SplitSource
@@ -44,13 +42,14 @@ def splits_of(recipe: Recipe, data: Splits | Mapping[str, Spec] | None) -> Split
 def check_needs(passes: Sequence[Pass], requirements: Sequence[tuple[Requirement, Place | None]], data: Splits) -> None:
     """Raise UserError where a split or a pass is missing that something later asks for."""
     for p in passes:
-        if isinstance(p, TrainExits):
-            data.need("train", p.name)
-        elif isinstance(p, SolveThresholds):
-            splits = [data.need("calibration", p.name), data.test]
-            for split in splits:
-                if split is not None and split.y is None:
-                    raise UserError(f"the {split.name} data have no labels", hint="add an array 'y' of class numbers")
+        for name in SPLITS:
+            if name in p.needs:
+                data.need(name, p.name)
+            split: Split | None = getattr(data, name)
+            if name in p.labelled and split is not None and split.y is None:
+                raise UserError(
+                    f"the {name} data have no labels, which {p.name} needs", hint="add an array 'y' of class numbers"
+                )
     for requirement, place in requirements:
         if not any("thresholds" in p.ensures for p in passes):
             raise UserError(

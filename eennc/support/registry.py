@@ -23,7 +23,7 @@ class Registry(Generic[T]):
     def add(self, name: str, thing: T) -> T:
         """Register `thing`; raises UserError where another thing has the name."""
         if self._things.setdefault(name, thing) is not thing:
-            raise UserError(f"two {self.kind}s are called '{name}'", hint="rename one of them")
+            raise UserError(f"another {self.kind} is called '{name}' already", hint="rename one of them")
         return thing
 
     def get(self, name: str) -> T:

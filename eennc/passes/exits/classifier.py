@@ -75,9 +75,9 @@ def find_classifier(main: Graph) -> Classifier:
 def prepare_scores(module: Module) -> bool:
     """Record what the network's scores are: the attributes `classes` and `scores`; returns whether anything changed.
 
-    Where the output is [N, classes, 1...] it is reshaped to [N, classes], the type of the exits' scores; the attribute
-    `output_shape` then says what the model itself gives per sample. Raises UserError as `find_classifier` does, and
-    for an output that has the shape of the input, unless as many `labels` or a softmax show that it is a classifier.
+    Where the output is [N, classes, 1...] it is reshaped to [N, classes], the type of the exits' scores. Raises
+    UserError as `find_classifier` does, and for an output that has the shape of the input, unless as many `labels` or a
+    softmax show that it is a classifier.
     """
     main = module.main
     before = dict(module.attributes)
@@ -92,8 +92,7 @@ def prepare_scores(module: Module) -> bool:
     module.attributes["classes"] = classifier.classes
     module.attributes["scores"] = "probabilities" if classifier.probabilities else "logits"
     if classifier.output.type.rank > 2:
-        batch, *rest = classifier.output.type.shape
-        module.attributes["output_shape"] = tuple(int(dim) for dim in rest)
+        batch = classifier.output.type.shape[0]
         shape = (batch if isinstance(batch, int) else -1, classifier.classes)
         flat = Reshape(x=classifier.output, shape=shape, origin=classifier.op.origin)
         main.add(flat)

@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
 from eennc.passes.base import Context, Pass
+from eennc.passes.cost import annotate
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
 from eennc.policy.statistics import SLACK, Metric, Statistic
@@ -27,6 +28,8 @@ class SolveThresholds(Pass):
 
     requires: ClassVar[frozenset[str]] = frozenset({"exits", "trained-heads"})
     ensures: ClassVar[frozenset[str]] = frozenset({"thresholds"})
+    needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
+    labelled: ClassVar[frozenset[str]] = frozenset({"calibration", "test"})
 
     limit: Annotated[float, Ge(0), Le(1)] = 0.01
     """Largest loss against the base network, as a share: 0.01 is one point."""
@@ -78,7 +81,10 @@ class SolveThresholds(Pass):
             exit.origin = exit.origin.via(self.name)
             if policy.active[exit.exit]:
                 kept.append(exit.exit)
+        annotated = any("macs_to_here" in exit.notes for exit in exits_of(module.main))
         remove_exits(module, kept)
+        if annotated:
+            annotate(module)  # without the heads that are gone
         summary = summarise(
             tables, policy, self.metric, self.limit, self.statistic, lambda limit: solve_for(limit, policy)
         )

@@ -11,6 +11,7 @@ from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_module
 from eennc.passes.base import Context, Results
+from eennc.passes.cost import AnnotateCost, module_cost
 from eennc.passes.exits.solve_thresholds import SolveThresholds
 from eennc.passes.exits.train_exits import TrainExits
 from eennc.policy.evaluate import evaluate
@@ -85,3 +86,12 @@ def test_a_limit_that_the_papers_method_breaks_is_warned_of(trained: tuple[Modul
         _, ctx = solved(trained, limit=limit, solver="independent")
         broken = ctx.results.get(Summary).calibration.eenn.loss.point > limit + 1e-9
         assert any("more than the limit" in text for text in ctx.progress.texts) == broken
+
+
+def test_costs_that_were_annotated_stay_true(trained: tuple[Module, Context]) -> None:
+    annotated = deepcopy(trained[0])
+    AnnotateCost().run(annotated, trained[1])
+    for max_exits in (0, 1, None):
+        module, _ = solved((annotated, trained[1]), limit=0.1, max_exits=max_exits)
+        costs = [cost.path.macs for cost in module_cost(module).exits]
+        assert [exit.notes["macs_to_here"] for exit in exits_of(module.main)] == costs
