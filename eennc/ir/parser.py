@@ -15,7 +15,7 @@ from eennc.ir.fields import Attr
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import OPS, Op, Origin, VerifyError
 from eennc.ir.printer import PLAIN_NAME, VERSION, print_types
-from eennc.ir.types import Array, Dim, DType, Layout, TensorType
+from eennc.ir.types import Array, Dim, DType, Layout, Quant, TensorType
 from eennc.ir.values import Argument, Value, Weight
 from eennc.support.diagnostics import Place, UserError, unknown
 from eennc.support.registry import import_folder
@@ -90,13 +90,17 @@ class _Tokens:
 
 
 def parse_type(text: str) -> TensorType:
-    """`tensor<Nx8xf32, nhwc>`; raises ValueError."""
-    body, _, layout = text.removeprefix("tensor<").removesuffix(">").partition(", ")
+    """`tensor<Nx8xi8, nhwc, 0.0235:-3>`; raises ValueError."""
+    body, *rest = text.removeprefix("tensor<").removesuffix(">").split(", ")
     *dims, dtype = body.split("x")
     shape: list[Dim] = [int(dim) if dim.isdigit() else dim for dim in dims]
     if any(isinstance(dim, str) and dim not in ("N", "?") for dim in shape):
         raise ValueError(f"not a tensor type: {text}")
-    return TensorType(tuple(shape), DType(dtype), Layout(layout) if layout else None)
+    layout = Layout(rest.pop(0)) if rest and ":" not in rest[0] else None
+    quant = Quant.parse(rest.pop(0)) if rest else None
+    if rest:
+        raise ValueError(f"not a tensor type: {text}")
+    return TensorType(tuple(shape), DType(dtype), layout, quant)
 
 
 class _Parser:

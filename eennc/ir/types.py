@@ -94,8 +94,38 @@ class Layout(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Quant:
+    """What the integers of a tensor stand for: real = scale * (integer - zero_point). Printed as `0.0235:-3`.
+
+    `scale` is rounded to float32, as the formats that hold it do. Raises ValueError for a scale that is not positive
+    and finite.
+    """
+
+    scale: float
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        with np.errstate(over="ignore"):
+            rounded = float(np.float32(self.scale))
+        if not 0 < rounded < math.inf:
+            raise ValueError(f"a scale must be positive and finite in float32, not {self.scale}")
+        object.__setattr__(self, "scale", rounded)
+
+    @classmethod
+    def parse(cls, text: str) -> Quant:
+        """The inverse of `str`; raises ValueError."""
+        scale, _, zero_point = text.partition(":")
+        return cls(float(scale), int(zero_point))
+
+    def __str__(self) -> str:
+        # the shortest digits that float32 reads back
+        return f"{np.float32(self.scale)!s}:{self.zero_point}"
+
+
+@dataclass(frozen=True, slots=True)
 class TensorType:
-    """The type of a value. Printed as `tensor<Nx8x16x16xf32>`, with `, nhwc` inside where a layout is set.
+    """The type of a value. Printed as `tensor<Nx8x16x16xf32>`, with `, nhwc` inside where a layout is set, and
+    `, 0.0235:-3` where a tensor of integers stands for real numbers.
 
     A dimension is an int, `"N"` (the batch) or `"?"` (not known yet). `layout` None means that axes have no
     spatial meaning or follow the channels-first convention of the `nn.*` dialect.
@@ -104,6 +134,7 @@ class TensorType:
     shape: tuple[Dim, ...]
     dtype: DType = DType.F32
     layout: Layout | None = None
+    quant: Quant | None = None
 
     @property
     def rank(self) -> int:
@@ -135,8 +166,8 @@ class TensorType:
         return self.elements(batch) * self.dtype.bytes
 
     def with_shape(self, shape: Sequence[Dim]) -> TensorType:
-        """The same dtype and layout with another shape; the layout is dropped where the rank differs."""
-        return TensorType(tuple(shape), self.dtype, self.layout if len(shape) == self.rank else None)
+        """The same but for the shape; the layout is dropped where the rank differs."""
+        return TensorType(tuple(shape), self.dtype, self.layout if len(shape) == self.rank else None, self.quant)
 
     def accepts(self, array: Array) -> bool:
         """Whether an array is of this type, for any batch."""
@@ -148,7 +179,8 @@ class TensorType:
 
     def __str__(self) -> str:
         body = "x".join([*map(str, self.shape), self.dtype.value])
-        return f"tensor<{body}, {self.layout.value}>" if self.layout else f"tensor<{body}>"
+        parts = [body, *([self.layout.value] if self.layout else []), *([str(self.quant)] if self.quant else [])]
+        return f"tensor<{', '.join(parts)}>"
 
 
 def type_of(array: Array) -> TensorType:

@@ -118,4 +118,4 @@ class Windows:
 
 def feature_map(x: TensorType, channels: Dim, spatial: Sequence[int]) -> TensorType:
     """The type of a feature map made from `x`."""
-    return TensorType((x.shape[0], channels, *spatial), x.dtype, x.layout)
+    return x.with_shape((x.shape[0], channels, *spatial))

@@ -18,7 +18,7 @@ from eennc.ir.ops.relu import Relu
 from eennc.ir.parser import parse_module, parse_type
 from eennc.ir.printer import print_module
 from eennc.ir.text import load_module, save_module, weights_path
-from eennc.ir.types import DType, Layout, TensorType
+from eennc.ir.types import DType, Layout, Quant, TensorType
 from eennc.ir.values import Argument, Value, Weight
 from eennc.support.diagnostics import UserError
 
@@ -112,7 +112,13 @@ def test_files(tmp_path_factory, module):
 
 @pytest.mark.parametrize(
     "type",
-    [TensorType(()), TensorType(("N", 3), DType.I8), TensorType(("?", 2, 3, 4), DType.F32, Layout.CHANNELS_LAST)],
+    [
+        TensorType(()),
+        TensorType(("N", 3), DType.I8),
+        TensorType(("?", 2, 3, 4), DType.F32, Layout.CHANNELS_LAST),
+        TensorType(("N", 3), DType.I8, None, Quant(0.1, -128)),
+        TensorType(("N", 2, 3, 4), DType.I8, Layout.CHANNELS_LAST, Quant(1e-30, 127)),
+    ],
 )
 def test_types(type):
     assert parse_type(str(type)) == type
