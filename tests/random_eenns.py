@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from eennc.ir.cuts import all_scores, exits_of
+from eennc.ir.cuts import all_evidence, exits_of
 from eennc.ir.graph import Graph, Module
 from eennc.ir.interpreter import run_graph
 from eennc.ir.op import Op, Origin
 from eennc.ir.ops.add import Add
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.dense import Dense
-from eennc.ir.ops.exit import Exit, max_probability
+from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.flatten import Flatten
 from eennc.ir.ops.global_average_pool import GlobalAveragePool
 from eennc.ir.ops.relu import Relu
@@ -37,6 +37,8 @@ def eenn(
     *,
     dims: int = 2,
     kind: str = "logits",
+    rule: str = "max_probability",
+    evident: bool = False,
     batch: int | str = "N",
     width: int = 16,
     input_name: str = "input",
@@ -44,7 +46,8 @@ def eenn(
     share: float | None = None,
 ) -> Module:
     """`exits` + 1 residual blocks of convolutions, thresholds such that `share` (default: equal shares) of the samples
-    that reach an exit leave there. `names`: node names, and so value names, to draw from.
+    that reach an exit leave there. `evident`: exits whose scores are probabilities look at the logits before them.
+    `names`: node names, and so value names, to draw from.
     """
     random = np.random.default_rng(seed)
     graph = Graph("main", [Argument(input_name, TensorType((batch, *shape_of(dims))))])
@@ -68,7 +71,7 @@ def eenn(
     def residual(x: Value, inner: Value) -> Result:
         return add(Relu(x=add(Add(a=conv(inner, "none", 0.2), b=x))))
 
-    def scores(x: Value) -> Value:
+    def scores(x: Value) -> Result:
         flat = add(Flatten(x=add(GlobalAveragePool(x=x))))
         value = add(Dense(x=flat, weight=weight(CLASSES, width, scale=3.0), bias=weight(CLASSES)))
         return add(Softmax(x=value)) if kind == "probabilities" else value
@@ -78,7 +81,17 @@ def eenn(
         value = residual(value, conv(value))
         place = names[number % len(names)] if names else f"block{number}"
         temperature = 1.0 if number % 2 else float(random.uniform(0.3, 3))
-        exit = Exit(scores=scores(value), carry=[value], exit=number, place=place, kind=kind, temperature=temperature)
+        answer = scores(value)
+        exit = Exit(
+            scores=answer,
+            logits=answer.op.x if evident else None,
+            carry=[value],
+            exit=number,
+            place=place,
+            kind=kind,
+            rule=rule,
+            temperature=temperature,
+        )
         value = graph.add(exit).results[0]
     value = residual(value, value)
     graph.returns = [scores(value)]
@@ -93,15 +106,16 @@ def set_thresholds(module: Module, dims: int, share: float | None) -> None:
     exits = exits_of(module.main)
     x = samples(64, dims)
     per_run = int(module.attributes.get("batch", len(x)))
-    runs = [run_graph(module, all_scores(module.main), [x[i : i + per_run]]) for i in range(0, len(x), per_run)]
-    tables = [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+    graph = all_evidence(module.main)
+    runs = [run_graph(module, graph, [x[i : i + per_run]]) for i in range(0, len(x), per_run)]
+    tables = [np.concatenate(parts) for parts in zip(*runs, strict=True)][len(exits) + 1 :]
     alive = np.ones(len(x), bool)
-    for exit, table in zip(exits, tables, strict=False):
+    for exit, table in zip(exits, tables, strict=True):
         spread = float(np.ptp(table, axis=1).max())
-        if exit.kind == "logits" and spread > 8:
+        if exit.evidence_kind == "logits" and exit.rule == "max_probability" and spread > 8:
             # confidences of nearly 1 cannot be told apart
             exit.attrs["temperature"] = spread / 6
-        confidence = max_probability(table, exit.kind, exit.temperature)
+        confidence = exit.confidence(table)
         here = np.sort(confidence[alive])
         leaving = share if share is not None else 1 / (len(exits) + 1 - exit.exit)
         at = len(here) - max(1, round(leaving * len(here)))

@@ -24,6 +24,12 @@ def all_scores(main: Graph) -> Graph:
     return exit_free(main, [*(op.scores for op in exits_of(main)), *main.returns])
 
 
+def all_evidence(main: Graph) -> Graph:
+    """As `all_scores`, and behind those what the rule of exit 0, 1, ... looks at."""
+    exits = exits_of(main)
+    return exit_free(main, [*(op.scores for op in exits), *main.returns, *(op.evidence for op in exits)])
+
+
 def truncated(main: Graph, exit: int) -> Graph:
     """The static cut: the network up to exit number `exit`, whose scores it returns; no other heads. Raises
     IndexError where there is no such exit.

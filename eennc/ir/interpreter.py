@@ -65,7 +65,7 @@ def run_module(module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner 
             if not len(alive):
                 continue
             scores = _read(op.scores, values)
-            leaves = op.confidence(cast(Any, scores)) >= np.float32(op.threshold)
+            leaves = op.confidence(_read(op.evidence, values)) >= np.float32(op.threshold)
             answers.append((alive[leaves], scores[leaves], op.exit))
             alive = alive[~leaves]
             for value, result in zip(op.carry, op.results, strict=True):

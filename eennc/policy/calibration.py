@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eennc.ir.ops.exit import SMALLEST_PROBABILITY
-from eennc.policy.table import Floats, Ints, Kind, ScoreTable
+from eennc.policy.table import Floats, Ints, ScoreTable
 
 LIMITS = (0.05, 20.0)
 """Temperatures are looked for between these."""
@@ -20,18 +19,13 @@ def temperatures(table: ScoreTable) -> tuple[float, ...]:
     """The temperature of every exit but the last classifier: the one with the least negative log-likelihood (Guo et al.
     2017), rounded to four digits so that noise in the last bits of the scores does not show.
     """
-    return tuple(
-        temperature(table.scores[k], table.labels, table.sample_weights, table.kind) for k in range(table.exits)
-    )
+    return tuple(temperature(table.logits(k), table.labels, table.sample_weights) for k in range(table.exits))
 
 
-def temperature(scores: NDArray[np.float32], labels: Ints, weights: Floats, kind: Kind) -> float:
-    """The temperature of one exit; scores float32 [n, classes]."""
+def temperature(logits: Floats, labels: Ints, weights: Floats) -> float:
+    """The temperature of one exit; logits float64 [n, classes]."""
     optimize: Any = importlib.import_module("scipy.optimize")  # slow to import, and without types
-    logits = scores.astype(np.float64)
-    if kind == "probabilities":
-        logits = np.log(np.maximum(logits, float(SMALLEST_PROBABILITY)))
-    logits -= logits.max(axis=1, keepdims=True)
+    logits = logits - logits.max(axis=1, keepdims=True)
     right = logits[np.arange(len(labels)), labels]
 
     def loss(log_temperature: float) -> float:

@@ -52,14 +52,19 @@ def solve(
     there always is an answer. Raises UserError where the exact solver is asked for and would take minutes.
     """
     paper = solver == "independent"
+    if paper and table.rule != "max_probability":
+        raise UserError(
+            f"the paper's method has a grid of probabilities, and the exits' rule is {table.rule}",
+            hint="take another solver, or rule: max_probability",
+        )
     if fitted is None:
         fitted = (1.0,) * table.exits if paper else temperatures(table)
     given = problem(table, costs, fitted, limit, metric, statistic)
     if not table.exits:
-        return Policy((), (), solver="none")
+        return Policy((), (), table.rule, "none")
     if family == "shared" and not paper:
         found = solve_shared(given, max_exits, thorough, min_gain)
-        return Policy(found, fitted, solver="shared", shared=True)
+        return Policy(found, fitted, table.rule, "shared", shared=True)
     kept = np.arange(table.exits)
     if max_exits is not None and max_exits < table.exits:
         kept = np.flatnonzero(np.isfinite(solve_shared(given, max_exits, thorough)))
@@ -69,7 +74,7 @@ def solve(
         thresholds[kept] = solve_independent(given.only(kept), table.classes)
     elif len(kept):
         name, thresholds[kept] = _per_exit(given.only(kept), table.classes, solver, steps, seed, thorough)
-    return Policy(tuple(float(t) for t in thresholds), fitted, solver=name)
+    return Policy(tuple(float(t) for t in thresholds), fitted, table.rule, name)
 
 
 def _per_exit(

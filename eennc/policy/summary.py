@@ -61,8 +61,8 @@ class HeadRow:
     """An exit that was trained, whether it stayed or not: what it answers to ALL samples of the split.
 
     exit: its number among those inserted. macs: of the network truncated here. loss: of that against the base network,
-    in the metric of the limit. The calibration error is that of the confidence at temperature 1, and at the one chosen
-    on calibration.
+    in the metric of the limit. The calibration error is that of the largest probability, at temperature 1 and at that
+    chosen on calibration.
     """
 
     exit: int
@@ -189,7 +189,9 @@ def _split(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric, st
     cut_macs = base_macs if static is None else _static_macs(costs, static)
     confidences = table.confidences(policy.temperatures)
     passed = np.arange(table.exits)[:, None] <= evaluation.exit
-    near = (np.abs(confidences - np.array(policy.thresholds)[:, None]) < NEAR) & passed
+    thresholds = np.array(policy.thresholds)[:, None]
+    # a margin may be large, and its error with it
+    near = (np.abs(confidences - thresholds) < NEAR * np.maximum(1, np.abs(thresholds))) & passed
     return SplitSummary(
         split=table.split,
         samples=len(table),
@@ -198,15 +200,13 @@ def _split(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric, st
         eenn=outcome(table, evaluation.correct, evaluation.macs, base_macs, is_base=not policy.active.any()),
         static=outcome(table, table.correct[cut], everywhere * cut_macs, base_macs, is_base=static is None),
         exits=_rows(table, tables, policy, evaluation.exit, evaluation.correct),
-        heads=_heads(table, tables, policy, confidences, metric),
+        heads=_heads(table, tables, policy, metric),
         near_threshold=int(near.any(axis=0).sum()),
     )
 
 
-def _heads(
-    table: ScoreTable, tables: Tables, policy: Policy, confidences: NDArray[np.float32], metric: Metric
-) -> tuple[HeadRow, ...]:
-    raw = table.confidences((1.0,) * table.exits)
+def _heads(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric) -> tuple[HeadRow, ...]:
+    raw, scaled = table.probabilities((1.0,) * table.exits), table.probabilities(policy.temperatures)
     weights = table.sample_weights
     return tuple(
         HeadRow(
@@ -218,7 +218,7 @@ def _heads(
             loss=loss_of(table, table.correct[k], metric),
             temperature=policy.temperatures[k],
             calibration_error_before=expected_calibration_error(raw[k], table.correct[k], weights),
-            calibration_error=expected_calibration_error(confidences[k], table.correct[k], weights),
+            calibration_error=expected_calibration_error(scaled[k], table.correct[k], weights),
         )
         for k, place in enumerate(tables.places)
     )

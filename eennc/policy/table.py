@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eennc.ir.ops.exit import max_probability
+from eennc.ir.rules import SMALLEST_PROBABILITY, Kind, Rule, confidence
 from eennc.support.diagnostics import UserError
 
-Kind = Literal["logits", "probabilities"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -46,7 +44,9 @@ class ScoreTable:
     """Scores of every exit on every sample of a split.
 
     scores: float32 [K + 1, n, classes], the last row the last classifier's. labels: int64 [n]. groups: int64 [n],
-    weights: float64 [n] >= 0, or None. Raises UserError for a split that nothing can be learned from.
+    weights: float64 [n] >= 0, or None. evidence: what `rule` looks at, float32 [K, n, classes], where that is not the
+    scores; then it is logits. In a quantised network scores and evidence are the integers, and `unit` is the scale of
+    what the rule looks at. Raises UserError for a split that nothing can be learned from.
     """
 
     split: str
@@ -55,6 +55,9 @@ class ScoreTable:
     kind: Kind = "logits"
     groups: Ints | None = None
     weights: Floats | None = None
+    rule: Rule = "max_probability"
+    evidence: NDArray[np.float32] | None = None
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         n, classes = self.scores.shape[1:]
@@ -96,7 +99,23 @@ class ScoreTable:
 
     def confidences(self, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
         """The rule's score of every exit but the last classifier, float32 [K, n]."""
-        rows = [max_probability(self.scores[k], self.kind, t) for k, t in enumerate(temperatures)]
+        return self._rated(self.rule, temperatures)
+
+    def probabilities(self, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
+        """The largest probability of every exit but the last classifier, float32 [K, n], whatever the rule is."""
+        return self._rated("max_probability", temperatures)
+
+    def logits(self, exit: int) -> Floats:
+        """What an exit's rule looks at, as real numbers: float64 [n, classes], the logarithm of probabilities."""
+        evidence, kind = self._evidence(exit)
+        real = evidence.astype(np.float64) * self.unit
+        return np.log(np.maximum(real, float(SMALLEST_PROBABILITY))) if kind == "probabilities" else real
+
+    def _evidence(self, exit: int) -> tuple[NDArray[np.float32], Kind]:
+        return (self.scores[exit], self.kind) if self.evidence is None else (self.evidence[exit], "logits")
+
+    def _rated(self, rule: Rule, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
+        rows = [confidence(rule, *self._evidence(k), t, self.unit) for k, t in enumerate(temperatures)]
         return np.stack(rows) if rows else np.empty((0, len(self)), np.float32)
 
     @cached_property
@@ -134,7 +153,7 @@ class Policy:
 
     thresholds: tuple[float, ...]
     temperatures: tuple[float, ...]
-    rule: str = "max_probability"
+    rule: Rule = "max_probability"
     solver: str = ""
     shared: bool = False
 

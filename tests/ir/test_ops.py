@@ -4,19 +4,22 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import eennc.ir.parser  # imports all ops  # noqa: F401
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import OPS, Case, Op, VerifyError
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.dense import Dense
-from eennc.ir.ops.exit import Exit, max_probability
+from eennc.ir.ops.exit import NEVER, Exit
 from eennc.ir.ops.fill import Fill
 from eennc.ir.ops.relu import Relu
 from eennc.ir.ops.reshape import Reshape
 from eennc.ir.parser import parse_module
 from eennc.ir.printer import print_module
-from eennc.ir.types import Array, DType, Layout, TensorType
+from eennc.ir.rules import confidence
+from eennc.ir.types import Array, DType, Layout, Quant, TensorType
 from eennc.ir.values import Argument, Value, Weight
 from eennc.ir.verifier import verify
 
@@ -81,6 +84,8 @@ def test_lists_that_say_nothing_have_one_form():
 
 X = Argument("x", TensorType(("N", 2, 5, 5)))
 ROWS = Argument("rows", TensorType(("N", 4)))
+INTEGERS = Argument("integers", TensorType(("N", 4), DType.I8))
+QUANTISED = Argument("quantised", TensorType(("N", 4), DType.I8, None, Quant(0.1)))
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,9 @@ ROWS = Argument("rows", TensorType(("N", 4)))
         (lambda: Exit(scores=ROWS, exit=0), "carry at least one value"),
         (lambda: Exit(scores=ROWS, carry=[ROWS], exit=0, temperature=0), "temperature"),
         (lambda: Exit(scores=ROWS, carry=[ROWS], exit=0, threshold=math.nan), "threshold"),
+        (lambda: Exit(scores=ROWS, logits=X, carry=[ROWS], exit=0), "operand 'logits' must have"),
+        (lambda: Exit(scores=INTEGERS, carry=[ROWS], exit=0), "must be floats or quantised"),
+        (lambda: Exit(scores=QUANTISED, carry=[ROWS], exit=0), "the rule must be the margin"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(build, message):
@@ -120,8 +128,36 @@ def test_confidence_is_the_largest_softmax(temperature):
     logits = np.random.default_rng(1).normal(0, 4, (50, 7))
     softened = np.exp(logits / temperature)
     expected = (softened / softened.sum(axis=1, keepdims=True)).max(axis=1)
-    assert max_probability(logits.astype(np.float32), "logits", temperature) == pytest.approx(expected, rel=1e-5)
+    found = confidence("max_probability", logits.astype(np.float32), "logits", temperature)
+    assert found == pytest.approx(expected, rel=1e-5)
     plain = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    found = max_probability(plain.astype(np.float32), "probabilities", temperature)
+    found = confidence("max_probability", plain.astype(np.float32), "probabilities", temperature)
     assert found == pytest.approx(expected, rel=1e-4)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_margin_is_the_lead_of_the_largest_logit(temperature):
+    logits = np.random.default_rng(1).normal(0, 4, (50, 7))
+    ordered = np.sort(logits, axis=1)
+    expected = (ordered[:, -1] - ordered[:, -2]) / temperature
+    assert confidence("margin", logits.astype(np.float32), "logits", temperature) == pytest.approx(expected, rel=1e-5)
+    plain = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    found = confidence("margin", plain.astype(np.float32), "probabilities", temperature)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+@given(
+    st.floats(2**-20, 2**13, width=32),
+    st.floats(0.0625, 20, width=32),
+    st.one_of(st.floats(0, 1e5, width=32), st.just(math.inf)),
+    st.integers(0, 255),
+)
+def test_levels_fire_as_the_confidence_does(scale, temperature, threshold, lead):
+    scores = Argument("scores", TensorType(("N", 3), DType.I8, None, Quant(scale, 5)))
+    op = Exit(scores=scores, carry=[scores], exit=0, rule="margin", temperature=temperature, threshold=threshold)
+    for by in (lead, op.levels() - 1, op.levels()):
+        if 0 <= by < NEVER:
+            integers = np.array([[127 - by, -128, 127]], np.int8)
+            fires = bool(op.confidence(integers)[0] >= np.float32(threshold))
+            assert fires == (by >= op.levels())

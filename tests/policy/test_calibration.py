@@ -27,8 +27,8 @@ def test_probabilities_get_the_temperature_of_their_logits() -> None:
 
 def test_scaled_scores_get_a_scaled_temperature() -> None:
     table = made_table(1, 800)
-    once = temperature(table.scores[0], table.labels, table.sample_weights, "logits")
-    twice = temperature(2 * table.scores[0], table.labels, table.sample_weights, "logits")
+    once = temperature(table.scores[0], table.labels, table.sample_weights)
+    twice = temperature(2 * table.scores[0], table.labels, table.sample_weights)
     assert twice == pytest.approx(2 * once, rel=1e-3)
 
 
@@ -58,5 +58,5 @@ def test_calibration_error_of_bins_by_hand() -> None:
 
 def test_a_perfect_head_and_a_single_sample_have_finite_temperatures() -> None:
     scores = np.eye(3, dtype=np.float32)
-    assert 0 < temperature(scores, np.arange(3), np.full(3, 1 / 3), "logits") < 1
-    assert 1 < temperature(scores, (np.arange(3) + 1) % 3, np.full(3, 1 / 3), "logits") < np.inf
+    assert 0 < temperature(scores, np.arange(3), np.full(3, 1 / 3)) < 1
+    assert 1 < temperature(scores, (np.arange(3) + 1) % 3, np.full(3, 1 / 3)) < np.inf

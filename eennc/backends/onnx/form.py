@@ -17,8 +17,9 @@ from eennc.ir.op import Op
 from eennc.ir.ops.add import Add
 from eennc.ir.ops.call import Call
 from eennc.ir.ops.conv import Conv
-from eennc.ir.ops.exit import SMALLEST_PROBABILITY, Exit
+from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.mul import Mul
+from eennc.ir.rules import SMALLEST_PROBABILITY
 from eennc.ir.types import UNKNOWN, DType, TensorType
 from eennc.ir.values import Result, Value
 
@@ -90,21 +91,28 @@ class Form:
     def leaves(self, op: Exit, emitter: Emitter, *, per_sample: bool) -> str:
         """Whether the exit fires, by the rule of `ee.exit`: for each sample, bool [n], or for the only one, bool []."""
         hint = f"{op.place}.confidence"
-        value = emitter.name_of(op.scores)
+        value = emitter.name_of(op.evidence)
 
         def scalar(number: float, role: str) -> str:
             return emitter.constant(np.array(number, np.float32), f"{op.place}.{role}")
 
-        if op.scores.type.dtype != DType.F32:
+        if op.evidence.type.dtype != DType.F32:
             value = emitter.node("Cast", [value], hint=hint, to=onnx.TensorProto.FLOAT)
-        if op.kind == "probabilities":
+        if op.evidence_kind == "probabilities":
             value = emitter.node("Max", [value, scalar(float(SMALLEST_PROBABILITY), "least")], hint=hint)
             value = emitter.node("Log", [value], hint=hint)
-        if op.temperature != 1:
-            value = emitter.node("Mul", [value, scalar(1 / op.temperature, "scale")], hint=hint)
-        value = emitter.node("Softmax", [value], hint=hint, axis=-1)
         axes = [emitter.constant(np.array([1]), f"{hint}.axes")] if per_sample else []
-        value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
+        if op.rule == "margin":
+            two = emitter.constant(np.array([2]), f"{hint}.two")
+            value, _ = emitter.node("TopK", [value, two], 2, hint=hint, axis=-1)
+            factors = np.array([1, -1], np.float32) * np.float32(1 / op.temperature)
+            value = emitter.node("Mul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
+            value = emitter.node("ReduceSum", [value, *axes], hint=hint, keepdims=0)
+        else:
+            if op.temperature != 1:
+                value = emitter.node("Mul", [value, scalar(1 / op.temperature, "scale")], hint=hint)
+            value = emitter.node("Softmax", [value], hint=hint, axis=-1)
+            value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
         return emitter.node("GreaterOrEqual", [value, scalar(op.threshold, "threshold")], hint=f"{op.place}.leaves")
 
     def carried(self, value: Result, name: str, emitter: Emitter) -> str:

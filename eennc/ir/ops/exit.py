@@ -3,67 +3,94 @@
 from __future__ import annotations
 
 import math
+from typing import cast, get_args
 
 import numpy as np
 
-from eennc.ir.fields import choice, integer, number, tensor, tensors, text
+from eennc.ir.fields import choice, integer, number, optional_tensor, tensor, tensors, text
 from eennc.ir.op import Op, op
-from eennc.ir.types import FloatArray, TensorType
+from eennc.ir.rules import Kind, Rule, confidence
+from eennc.ir.types import Array, FloatArray, TensorType
+from eennc.ir.values import Value
 
-SMALLEST_PROBABILITY = np.float32(1e-30)
-"""Probabilities are clamped here before their logarithm is taken."""
+NEVER = 256
+"""More levels than two int8 numbers can be apart."""
 
 
 @op("ee.exit")
 class Exit(Op):
-    """An early exit. Per sample: where the rule's score of `scores` is at least `threshold`, the network's answer is
-    `scores` and nothing after it runs; else the carried values go on. The only way past an exit is through its
-    results, one per carried value, of the same type.
+    """An early exit. Per sample: where the rule's score is at least `threshold`, the network's answer is `scores` and
+    nothing after it runs; else the carried values go on. The only way past an exit is through its results, one per
+    carried value, of the same type.
 
-    `kind` says what `scores` [N, classes] are: logits or probabilities. The rule `max_probability` is
-    max softmax(z / temperature), z the logits or the logarithm of the probabilities. A threshold of inf never fires.
-    `exit` numbers the exits from 0 in the order of the data flow, `place` names the tensor it stands behind.
+    `kind` says what `scores` [N, classes] are: logits or probabilities. The rule (`eennc.ir.rules`) looks at `logits`
+    where they are given, else at `scores`. Both are floats, or int8 with a quantisation; then the rule is `margin`. A
+    threshold of inf never fires. `exit` numbers the exits from 0 in the order of the data flow, `place` names the
+    tensor it stands behind.
     """
 
     pure = False
 
-    scores = tensor(rank=2, floats=True)
+    scores = tensor(rank=2)
+    logits = optional_tensor(rank=2)
     carry = tensors()
     exit = integer(minimum=0)
     place = text("")
-    kind = choice("logits", "probabilities", default="logits")
-    rule = choice("max_probability", default="max_probability")
+    kind = choice(*get_args(Kind), default="logits")
+    rule = choice(*get_args(Rule), default="max_probability")
     temperature = number(1.0)
     threshold = number(math.inf)
 
     def verify(self) -> None:
-        """Something must be carried, all of it per sample, and the temperature be positive."""
+        """Something must be carried, all of it per sample; temperature and rule must make sense for the scores."""
         if not self.carry:
             raise self.fail("an exit must carry at least one value to the rest of the network")
         batch = self.scores.type.shape[:1]
         for value in self.carry:
             if value.type.shape[:1] != batch:
                 raise self.fail(f"operand 'carry' must hold one entry per sample, as the scores do, not {value.type}")
+        if self.logits is not None and self.logits.type.shape != self.scores.type.shape:
+            raise self.fail(f"operand 'logits' must have the shape of the scores, not {self.logits.type}")
         if not 0 < self.temperature < math.inf:
             raise self.fail(f"temperature must be positive and finite, not {self.temperature}")
+        for name, value in (("scores", self.scores), ("logits", self.logits)):
+            if value is not None and not value.type.dtype.is_float and value.type.quant is None:
+                raise self.fail(f"operand '{name}' must be floats or quantised, not {value.type}")
+        if self.evidence.type.quant is not None and (self.rule != "margin" or self.evidence_kind != "logits"):
+            raise self.fail("on quantised numbers the rule must be the margin of logits")
 
     def infer(self) -> tuple[TensorType, ...]:
         """The carried types."""
         return tuple(value.type for value in self.carry)
 
-    def evaluate(self, scores: FloatArray, *carry: FloatArray) -> tuple[FloatArray, ...]:
+    def evaluate(self, scores: Array, logits: Array | None, *carry: Array) -> tuple[Array, ...]:
         """What goes on where the exit does not fire. The interpreter, not this, removes the samples that leave."""
         return carry
 
-    def confidence(self, scores: FloatArray) -> FloatArray:
-        """The rule's score of each sample, float32 [n], from `scores` float32 [n, classes]."""
-        return max_probability(scores, self.kind, self.temperature)
+    @property
+    def evidence(self) -> Value:
+        """What the rule looks at."""
+        return self.scores if self.logits is None else self.logits
 
+    @property
+    def evidence_kind(self) -> Kind:
+        """What that is."""
+        return cast(Kind, self.kind) if self.logits is None else "logits"
 
-def max_probability(scores: FloatArray, kind: str, temperature: float) -> FloatArray:
-    """max softmax(z / temperature) per row, float32; z is `scores`, or its logarithm where they are probabilities."""
-    logits = np.log(np.maximum(scores, SMALLEST_PROBABILITY)) if kind == "probabilities" else scores
-    scaled = logits * np.float32(1 / temperature)
-    scaled = scaled - scaled.max(axis=1, keepdims=True)
-    # the largest entry is now 0, so its probability is 1 over the sum
-    return (np.float32(1) / np.exp(scaled).sum(axis=1, dtype=np.float32)).astype(np.float32)
+    @property
+    def unit(self) -> float:
+        """The scale of the evidence, 1 where it is floats."""
+        quant = self.evidence.type.quant
+        return 1.0 if quant is None else quant.scale
+
+    def confidence(self, evidence: Array) -> FloatArray:
+        """The rule's score of each sample, float32 [n], from `evidence` [n, classes]."""
+        return confidence(cast(Rule, self.rule), evidence, self.evidence_kind, self.temperature, self.unit)
+
+    def levels(self) -> int:
+        """On quantised evidence: by how many steps the largest logit must lead for the exit to fire; 256 is never.
+
+        What integer code compares with; fires for the same samples as `confidence` against the threshold.
+        """
+        steps = np.arange(NEVER, dtype=np.float32) * np.float32(self.unit / self.temperature)
+        return int(np.searchsorted(steps, np.float32(self.threshold), side="left"))

@@ -66,15 +66,16 @@ class FormSegments(Pass):
             for_head = dict.fromkeys(value for op in stretch.head for value in op.inputs)
             leaving = stretch.leaving(main)
             if stretch.exit is not None:
-                leaving = tuple(dict.fromkeys((*leaving, stretch.exit.scores)))
+                leaving = tuple(dict.fromkeys((*leaving, stretch.exit.scores, stretch.exit.evidence)))
             made = {result for op in stretch.backbone for result in op.results}
             returned = [value for value in (*leaving, *for_head) if value in made]
             self._outline(module, f"segment{number}", stretch.backbone, returned, decision, names)
             if stretch.exit is None:
                 break
-            head = [stretch.exit.scores] if stretch.head else []
+            made = {result for op in stretch.head for result in op.results}
+            head = [value for value in (stretch.exit.scores, stretch.exit.evidence) if value in made]
             self._outline(module, f"head{number}", stretch.head, head, decision, names)
-            exit = stretch.exit.rebuilt([names[value] for value in stretch.exit.inputs])
+            exit = stretch.exit.rebuilt([None if value is None else names[value] for value in stretch.exit.operands])
             decision.append(exit)
             names.update(zip(stretch.exit.results, exit.results, strict=True))
         main.ops = decision

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 
 from eennc.data.cache import key_of
 from eennc.data.splits import Split
-from eennc.interop.onnx.execute import execute
-from eennc.ir.cuts import all_scores
+from eennc.ir.cuts import all_evidence, all_scores, exits_of
 from eennc.ir.graph import Module
+from eennc.ir.ops.exit import Exit
+from eennc.ir.rules import Kind, Rule
 from eennc.passes.base import Context
 from eennc.passes.cost import costs_of
-from eennc.passes.exits.heads import heads_of
-from eennc.policy.table import Kind, ScoreTable, Tables
+from eennc.passes.execution import answers
+from eennc.policy.table import ScoreTable, Tables
+from eennc.support.diagnostics import UserError
 
 
 def score_tables(module: Module, ctx: Context) -> Tables:
@@ -27,7 +30,7 @@ def score_tables(module: Module, ctx: Context) -> Tables:
     calibration = ctx.data.need("calibration", "solving for thresholds")
     test = ctx.data.test
     return Tables(
-        places=tuple(head.place for head in heads_of(module)),
+        places=tuple(exit.place for exit in exits_of(module.main)),
         costs=costs_of(module),
         calibration=score_table(module, calibration, ctx),
         test=None if test is None else score_table(module, test, ctx),
@@ -35,21 +38,38 @@ def score_tables(module: Module, ctx: Context) -> Tables:
 
 
 def score_table(module: Module, split: Split, ctx: Context) -> ScoreTable:
-    """The scores on one split, float32 [exits + 1, n, classes]."""
-    graph = all_scores(module.main)
+    """The scores on one split, float32 [exits + 1, n, classes], and what the exits' rule looks at.
+
+    Raises UserError where exits have different rules.
+    """
+    exits = exits_of(module.main)
+    apart = any(exit.evidence is not exit.scores for exit in exits)
+    graph = all_evidence(module.main) if apart else all_scores(module.main)
     labels = split.labels
     # thresholds and temperatures are in the exits, which this graph has not
-    key = key_of("scores", 1, Module("scores", graph).fingerprint(), split.digest)
+    key = key_of("scores", 2, Module("scores", graph).fingerprint(), split.digest)
     stored = ctx.cache.arrays(
         "scores",
         key,
-        lambda: {"scores": np.stack(execute(graph, split.x, progress=ctx.progress)).astype(np.float32)},
+        lambda: {"scores": np.stack(answers(module, graph, split.x, ctx.progress)).astype(np.float32)},
     )
     return ScoreTable(
         split=split.name,
-        scores=stored["scores"],
+        scores=stored["scores"][: len(exits) + 1],
         labels=labels,
         kind=cast(Kind, module.attributes["scores"]),
         groups=split.groups,
         weights=split.weights,
+        rule=_one_rule(exits),
+        evidence=stored["scores"][len(exits) + 1 :] if apart else None,
+        unit=exits[0].unit if exits else 1.0,
     )
+
+
+def _one_rule(exits: Sequence[Exit]) -> Rule:
+    rules = sorted({exit.rule for exit in exits})
+    if len(rules) > 1:
+        raise UserError(
+            f"the exits have different rules: {', '.join(rules)}", hint="say one: solve-thresholds{rule=...}"
+        )
+    return cast(Rule, rules[0]) if rules else "max_probability"

@@ -9,6 +9,7 @@ from annotated_types import Ge, Le
 
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
+from eennc.ir.rules import Rule
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import annotate
 from eennc.passes.exits.prune import remove_exits
@@ -16,6 +17,7 @@ from eennc.passes.exits.scoring import score_tables
 from eennc.policy.statistics import SLACK, Metric, Statistic
 from eennc.policy.summary import summarise
 from eennc.policy.table import Policy
+from eennc.support.diagnostics import UserError
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class SolveThresholds(Pass):
     """What the limit is on."""
     statistic: Statistic = "upper95"
     """What must keep the limit: the loss on calibration (point), or its one-sided 95 % upper bound."""
+    rule: Rule | None = None
+    """How an exit decides: by the largest probability or by the lead of the largest logit, at a temperature that is
+    fitted; none: by the rule that the exits have."""
     thresholds: Literal["shared", "per-exit"] = "shared"
     """One threshold on temperature-scaled confidence, or one per exit."""
     solver: Literal["auto", "exact", "descent", "independent"] = "auto"
@@ -52,6 +57,12 @@ class SolveThresholds(Pass):
         """Set thresholds and temperatures, and remove the exits that do not stay."""
         from eennc.policy.solve import solve  # numba is slow to import
 
+        for exit in exits_of(module.main):
+            if self.rule is not None and self.rule != "margin" and exit.evidence.type.quant is not None:
+                raise UserError(
+                    f"solve-thresholds: exit {exit.exit} ('{exit.place}') is quantised, and its rule can only be margin"
+                )
+            exit.attrs["rule"] = self.rule or exit.rule
         tables = score_tables(module, ctx)
 
         def solve_for(limit: float, known: Policy | None = None) -> Policy:

@@ -17,7 +17,7 @@ from eennc.data.cache import key_of
 from eennc.data.features import Features
 from eennc.data.splits import Split
 from eennc.ir.graph import Module
-from eennc.ir.ops.exit import SMALLEST_PROBABILITY
+from eennc.ir.rules import SMALLEST_PROBABILITY
 from eennc.ir.values import Weight
 from eennc.passes.base import Context, Pass
 from eennc.passes.exits.extraction import EXTRACTOR, SCORES, column_name, extract

@@ -16,7 +16,7 @@ from eennc.interop.onnx.session import Session
 from eennc.ir.cuts import all_scores, exits_of, without_exits
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_graph, run_module
-from eennc.ir.ops.exit import Exit, max_probability
+from eennc.ir.ops.exit import Exit
 from eennc.support.diagnostics import UserError
 
 
@@ -54,6 +54,7 @@ def test_every_sample_leaves_where_the_interpreter_says(exits: int, dims: int, k
 
 @settings(max_examples=15, deadline=None)
 @given(
+    rule=st.sampled_from(["max_probability", "margin"]),
     seed=st.integers(0, 99),
     exits=st.integers(0, 4),
     dims=st.integers(1, 2),
@@ -62,8 +63,17 @@ def test_every_sample_leaves_where_the_interpreter_says(exits: int, dims: int, k
     n=st.integers(1, 9),
     deepest=st.integers(1, 4),
 )
-def test_any_network(seed: int, exits: int, dims: int, kind: str, free: bool, n: int, deepest: int) -> None:
-    compared(eenn(seed, exits, dims=dims, kind=kind, width=8), samples(n, dims), free=free, deepest=deepest)
+def test_any_network(rule: str, seed: int, exits: int, dims: int, kind: str, free: bool, n: int, deepest: int) -> None:
+    module = eenn(seed, exits, dims=dims, kind=kind, rule=rule, width=8)
+    compared(module, samples(n, dims), free=free, deepest=deepest)
+
+
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("rule", ["max_probability", "margin"])
+@pytest.mark.parametrize(("kind", "evident"), [("logits", False), ("probabilities", False), ("probabilities", True)])
+def test_rules(rule: str, kind: str, evident: bool, free: bool) -> None:
+    module = eenn(0, 2, kind=kind, rule=rule, evident=evident)
+    assert set(compared(module, samples(32), free=free)) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 32])
@@ -112,7 +122,7 @@ def test_confidence_is_that_of_the_exit(kind: str) -> None:
     (exit,) = exits_of(module.main)
     x = samples(6)
     scores = run_graph(module, all_scores(module.main), [x])[0]
-    for sample, confidence in zip(x, max_probability(scores, kind, exit.temperature), strict=True):
+    for sample, confidence in zip(x, exit.confidence(scores), strict=True):
         for threshold, leaves in ((confidence * (1 - 1e-5), True), (confidence * (1 + 1e-5), False)):
             exit.attrs["threshold"] = float(threshold)
             session = Session(early_exit_model(segmented(module), free=False))

@@ -10,7 +10,6 @@ from eennc.interop.onnx.execute import execute
 from eennc.interop.onnx.reader import read_model
 from eennc.interop.onnx.session import Session
 from eennc.ir.cuts import all_scores, exits_of, without_exits
-from eennc.ir.ops.exit import max_probability
 from eennc.passes import register
 from eennc.passes.base import Context
 from eennc.passes.exits.form_segments import FormSegments
@@ -31,7 +30,7 @@ def test_scores_and_exits(name: str, batch: int | str, shared_data: Path, tmp_pa
     exits = exits_of(module.main)
     wanted = np.full(len(x), len(exits))
     for exit, scores in zip(exits, tables, strict=False):
-        confidence = max_probability(scores, exit.kind, exit.temperature)
+        confidence = exit.confidence(scores)
         alive = np.sort(confidence[wanted == len(exits)])
         # a third of those that are there leaves, by a threshold between two samples
         at = len(alive) - len(alive) // 3

@@ -1,0 +1,30 @@
+"""Runs an exit-free graph over a data set by what fits its numbers: onnxruntime, or integer arithmetic in numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eennc.interop.onnx.execute import execute
+from eennc.ir.graph import Graph, Module
+from eennc.ir.interpreter import run_graph
+from eennc.ir.types import Array
+from eennc.support.instruments import Progress, task
+
+CHUNK = 32
+"""Samples that the interpreter takes at once: few enough for the processor's caches."""
+
+
+def answers(module: Module, graph: Graph, x: Array, progress: Progress) -> list[Array]:
+    """What `graph`, a part of `module` without exits, returns for all samples of `x`: one array [n, ...] per value.
+
+    Quantised graphs are interpreted, to the bit; all others run in onnxruntime. Raises as `execute` does.
+    """
+    if not any(op.name.startswith("q.") for op in graph.ops):
+        return execute(graph, x, progress=progress)
+    parts: list[tuple[Array, ...]] = []
+    with task(progress, "running the network in integers", len(x)) as number:
+        for start in range(0, len(x), CHUNK):
+            chunk = x[start : start + CHUNK]
+            parts.append(run_graph(module, graph, [chunk]))
+            progress.advance(number, len(chunk))
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
