@@ -38,6 +38,7 @@ from eennc.passes.exits.train_exits import TrainingRecord
 from eennc.passes.pipeline import GROUPS, Instrument, Pipeline, check_order, facts_of
 from eennc.passes.reproducer import PassFailed, write_reproducer
 from eennc.plugins import load_file, load_plugins
+from eennc.policy.quantisation import QuantisationSummary
 from eennc.policy.requirements import Verdict, judge
 from eennc.policy.summary import Summary
 from eennc.policy.table import Policy, Tables
@@ -276,6 +277,7 @@ def _report(
             if split is not None
         },
         "result": ctx.results.find(Summary),
+        "quantisation": ctx.results.find(QuantisationSummary),
         "cost": None if network.stage == "segmented" else module_cost(network),
         "base_cost": None if network.stage == "segmented" else graph_cost(without_exits(network.main)),
         "training": ctx.results.find(TrainingRecord),

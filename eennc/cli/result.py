@@ -22,11 +22,35 @@ def result_text(compiled: Compiled, model: str, output: str, backend: str) -> st
     else:
         labels = compiled.module.attributes.get("labels")
         lines += _summary(summary, labels if isinstance(labels, tuple) else ())
+    lines += _quantised(compiled.report["quantisation"])
     lines += _weights(compiled.report)
     lines += [_verdict(verdict) for verdict in compiled.verdicts]
     if not compiled.met:
         lines.append(f"a requirement is missed; the artefact was written to {output} all the same")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _quantised(found: Mapping[str, Any] | None) -> list[str]:
+    """Float against int8, before any threshold."""
+    if found is None:
+        return []
+    split = "test" if found["test"] else "calibration"
+    balanced = "balanced " if found["metric"] == "balanced-accuracy" else ""
+    rows = [[f"all of {split}", "after", "float", "int8", "same class", f"{balanced}loss in points, 95 % interval"]]
+    for row in found[split]:
+        loss = row["loss"]
+        last = row["exit"] == len(found[split]) - 1
+        rows.append(
+            [
+                "final" if last else f"{row['exit']:4}",
+                row["place"],
+                percent(row["float_accuracy"]),
+                percent(row["int8_accuracy"]),
+                percent(row["agreement"]),
+                f"{points(loss['point'])} [{points(loss['lower'])}, {points(loss['upper'])}]",
+            ]
+        )
+    return [*columns(rows, left=2), ""]
 
 
 def _weights(report: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ from eennc.policy.table import Costs, Policy, ScoreTable, Tables
 
 NEAR = 1e-4
 """A confidence this near to its threshold may fall on the other side in another runtime's float arithmetic."""
+TIED = 0.1
+"""Share of samples at the highest confidence above which it is warned: no threshold can tell them apart."""
 LIMITS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05)
 """Limits of the trade-off curve."""
 
@@ -62,7 +64,7 @@ class HeadRow:
 
     exit: its number among those inserted. macs: of the network truncated here. loss: of that against the base network,
     in the metric of the limit. The calibration error is that of the largest probability, at temperature 1 and at that
-    chosen on calibration.
+    chosen on calibration. tied: share of the samples at the highest confidence that any has.
     """
 
     exit: int
@@ -74,6 +76,7 @@ class HeadRow:
     temperature: float
     calibration_error_before: float
     calibration_error: float
+    tied: float
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,7 @@ def _split(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric, st
 
 
 def _heads(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric) -> tuple[HeadRow, ...]:
+    confidences = table.confidences(policy.temperatures)
     raw, scaled = table.probabilities((1.0,) * table.exits), table.probabilities(policy.temperatures)
     weights = table.sample_weights
     return tuple(
@@ -219,6 +223,7 @@ def _heads(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric) ->
             temperature=policy.temperatures[k],
             calibration_error_before=expected_calibration_error(raw[k], table.correct[k], weights),
             calibration_error=expected_calibration_error(scaled[k], table.correct[k], weights),
+            tied=float(weights @ (confidences[k] == confidences[k].max())),
         )
         for k, place in enumerate(tables.places)
     )

@@ -14,8 +14,9 @@ from eennc.passes.base import Context, Pass
 from eennc.passes.cost import annotate
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
+from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Metric, Statistic
-from eennc.policy.summary import summarise
+from eennc.policy.summary import TIED, summarise
 from eennc.policy.table import Policy
 from eennc.support.diagnostics import UserError
 
@@ -107,6 +108,15 @@ class SolveThresholds(Pass):
                 f"the {policy.solver} solver's thresholds lose {value:.4f} ({self.statistic}) on calibration, "
                 f"more than the limit of {self.limit:g}"
             )
+        for head in summary.calibration.heads:
+            if head.kept and head.tied > TIED:
+                ctx.progress.warn(
+                    f"exit '{head.place}': {head.tied:.0%} of the calibration samples share the highest confidence, so that "
+                    "no threshold can tell them apart"
+                )
+        before = ctx.results.find(FloatTables)
+        if before is not None:
+            ctx.results.put(compare(before.tables, tables, self.metric))
         ctx.results.put(tables)
         ctx.results.put(policy)
         ctx.results.put(summary)
