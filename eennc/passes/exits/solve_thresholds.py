@@ -111,7 +111,7 @@ class SolveThresholds(Pass):
         for head in summary.calibration.heads:
             if head.kept and head.tied > TIED:
                 ctx.progress.warn(
-                    f"exit '{head.place}': {head.tied:.0%} of the calibration samples share the highest confidence, so that "
+                    f"exit '{head.place}': {head.tied:.0%} of the calibration samples share the highest confidence: "
                     "no threshold can tell them apart"
                 )
         before = ctx.results.find(FloatTables)
