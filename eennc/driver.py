@@ -130,7 +130,7 @@ def compile(
     check_order(whole, facts_of(module))
     splits = splits_of(recipe, data)
     check_needs(whole, () if stop_after else recipe.requirements, splits)
-    check_data(module, whole, recipe, splits)
+    check_data(module, whole, recipe, splits, data)
     warn_of_shared_samples(splits, recorder)
 
     chosen = seed if seed is not None else recipe.seed or 0

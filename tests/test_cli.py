@@ -355,6 +355,12 @@ def test_bad_recipes_and_data(folder, command, spoil, message):
     assert content(folder) == before
 
 
+def test_data_of_the_command_line_are_not_blamed_on_the_recipe(folder, command):
+    np.savez(folder / "bad.npz", x=np.zeros((4, 9, 9), np.float32), y=np.zeros(4, np.int64))
+    _, _, err = command("model.onnx", "-p", "passes.yaml", "--test", "bad.npz", "-o", "b", "--cache-dir", "cache", "-q")
+    assert err.startswith("error: test data: 'x' has shape")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

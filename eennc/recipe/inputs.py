@@ -21,22 +21,27 @@ def splits_of(recipe: Recipe, data: Splits | Mapping[str, Spec] | None) -> Split
 
     Raises UserError for what cannot be read.
     """
-    sources = dict(recipe.sources)
     given: dict[str, Split] = {}
     if isinstance(data, Splits):
         for name in SPLITS:
             split: Split | None = getattr(data, name)
             if split is not None:
-                sources.pop(name, None)
                 given[name] = renamed(split, name)
-    elif data is not None:
-        for name, spec in data.items():
-            if name not in SPLITS:
-                raise unknown("split", name, SPLITS)
-            sources[name] = SplitSource(spec, Path())
-    for name, source in sources.items():
+    for name, source in _sources(recipe, data).items():
         given[name] = load_split(name, source.spec, source.folder, source.place)
     return Splits(**given)
+
+
+def _sources(recipe: Recipe, data: Splits | Mapping[str, Spec] | None) -> dict[str, SplitSource]:
+    """The recipe's sources but for those that `data` take the place of, and those that are named in `data`."""
+    sources = dict(recipe.sources)
+    if isinstance(data, Splits):
+        return {name: source for name, source in sources.items() if getattr(data, name) is None}
+    for name, spec in (data or {}).items():
+        if name not in SPLITS:
+            raise unknown("split", name, SPLITS)
+        sources[name] = SplitSource(spec, Path())
+    return sources
 
 
 def check_needs(passes: Sequence[Pass], requirements: Sequence[tuple[Requirement, Place | None]], data: Splits) -> None:
@@ -65,8 +70,17 @@ def check_needs(passes: Sequence[Pass], requirements: Sequence[tuple[Requirement
             )
 
 
-def check_data(module: Module, passes: Sequence[Pass], recipe: Recipe, data: Splits) -> None:
-    """Raise UserError where labels or data do not fit what the network will take, as far as that shows now."""
+def check_data(
+    module: Module,
+    passes: Sequence[Pass],
+    recipe: Recipe,
+    splits: Splits,
+    data: Splits | Mapping[str, Spec] | None,
+) -> None:
+    """Raise UserError where labels or data do not fit what the network will take, as far as that shows now.
+
+    `splits` are what `splits_of` made of `recipe` and `data`.
+    """
     main = module.main
     shape = main.returns[0].type.shape
     classes = shape[1] if len(shape) > 1 and isinstance(shape[1], int) else None
@@ -83,11 +97,12 @@ def check_data(module: Module, passes: Sequence[Pass], recipe: Recipe, data: Spl
                 taken = p.data_type(main)
             except UserError as error:
                 raise (error.at(recipe.input_place) if recipe.input_place else error) from None
+    sources = _sources(recipe, data)
     for name in SPLITS:
-        split: Split | None = getattr(data, name)
+        split: Split | None = getattr(splits, name)
         if split is None:
             continue
-        source = recipe.sources.get(name)
+        source = sources.get(name)
         try:
             check_split(split, taken, classes)
         except UserError as error:
