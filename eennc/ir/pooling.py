@@ -5,7 +5,7 @@ from __future__ import annotations
 from eennc.ir.fields import flag, ints, tensor
 from eennc.ir.op import Op
 from eennc.ir.types import TensorType
-from eennc.ir.windows import Windows, canonical, feature_map, spatial_shape
+from eennc.ir.windows import Windows, canonical, channels_of, feature_map, spatial_shape
 
 
 class Pool(Op):
@@ -34,8 +34,8 @@ class Pool(Op):
         return Windows(self, spatial, self.kernel, self.strides, self.pads, self.dilations, ceil=self.ceil)
 
     def infer(self) -> TensorType:
-        """[n, c, spatial...]."""
+        """The same channels, fewer places."""
         windows = self.windows()
         if windows.blind:
             raise self.fail("a window lies in the padding alone")
-        return feature_map(self.x.type, self.x.type.shape[1], windows.output)
+        return feature_map(self.x.type, channels_of(self.x.type), windows.output)

@@ -1,4 +1,6 @@
-"""Sliding windows: what convolutions and pools share. Feature maps are channels-first, [n, c, spatial...]."""
+"""Sliding windows: what convolutions and pools share. Feature maps are [n, c, spatial...], or [n, spatial..., c] where
+their layout says channels-last; arrays are worked on channels-first.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,8 @@ def expanded(stored: Sequence[int], length: int, default: int) -> tuple[int, ...
 def spatial_shape(op: Op, type: TensorType, operand: str) -> tuple[int, ...]:
     """The spatial dimensions of a feature map; raises VerifyError where it is not one, or not static."""
     if type.rank not in (3, 4):
-        raise op.fail(f"operand '{operand}' must be [n, c, l] or [n, c, h, w], not {type}")
-    if type.layout is Layout.CHANNELS_LAST:
-        raise op.fail(f"operand '{operand}' must be channels-first, not {type}")
-    shape = type.shape[2:]
+        raise op.fail(f"operand '{operand}' must be a feature map of one or two spatial axes, not {type}")
+    shape = type.shape[1:-1] if type.layout is Layout.CHANNELS_LAST else type.shape[2:]
     if not all(isinstance(dim, int) for dim in shape):
         raise op.fail(f"operand '{operand}' must have static spatial dimensions, not {type}")
     return tuple(int(dim) for dim in shape)
@@ -116,6 +116,27 @@ class Windows:
         return views[(slice(None), slice(None), *places, *taps)]
 
 
+def channels_of(x: TensorType) -> Dim:
+    """The number of channels of a feature map."""
+    return x.shape[-1 if x.layout is Layout.CHANNELS_LAST else 1]
+
+
+def spatial_axes(x: TensorType) -> tuple[int, ...]:
+    """The axes of a feature map that are neither batch nor channels."""
+    return tuple(range(1, x.rank - 1) if x.layout is Layout.CHANNELS_LAST else range(2, x.rank))
+
+
 def feature_map(x: TensorType, channels: Dim, spatial: Sequence[int]) -> TensorType:
     """The type of a feature map made from `x`."""
-    return x.with_shape((x.shape[0], channels, *spatial))
+    inner = (*spatial, channels) if x.layout is Layout.CHANNELS_LAST else (channels, *spatial)
+    return x.with_shape((x.shape[0], *inner))
+
+
+def channels_first(array: Array, type: TensorType) -> Array:
+    """A view of a feature map of `type` as [n, c, spatial...]."""
+    return np.moveaxis(array, -1, 1) if type.layout is Layout.CHANNELS_LAST else array
+
+
+def laid_out(array: Array, type: TensorType) -> Array:
+    """[n, c, spatial...] as an array of `type`."""
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1) if type.layout is Layout.CHANNELS_LAST else array)

@@ -13,7 +13,7 @@ from eennc.ir.op import OPS, Case, Op
 from eennc.ir.ops.identity import Identity
 from eennc.ir.ops.reshape import Reshape
 from eennc.ir.ops.slice import Slice
-from eennc.ir.types import Array, TensorType
+from eennc.ir.types import Array, Layout, TensorType
 from eennc.ir.values import Argument, Value, Weight
 from eennc.ir.verifier import verify
 from eennc.support.registry import import_folder
@@ -78,7 +78,15 @@ def _operands(op: Op, graph: Graph, feeds: list[Array]) -> list[Array | None]:
     return [v.array if isinstance(v, Weight) else None if v is None else known[v] for v in op.operands]
 
 
-@pytest.mark.parametrize(("cls", "case"), CASES)
+FIRST = [
+    param
+    for param in CASES
+    if not any(getattr(operand, "layout", None) is Layout.CHANNELS_LAST for operand in param.values[1].operands)
+]
+"""Channels-last maps are written with transposes around the op."""
+
+
+@pytest.mark.parametrize(("cls", "case"), FIRST)
 def test_an_op_that_is_written_reads_as_itself(cls: type[Op], case: Case) -> None:
     graph, _ = graph_of(cls, case)
     if not graph.arguments:

@@ -14,7 +14,6 @@ from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.dense import Dense
 from eennc.ir.ops.exit import NEVER, Exit
 from eennc.ir.ops.fill import Fill
-from eennc.ir.ops.relu import Relu
 from eennc.ir.ops.reshape import Reshape
 from eennc.ir.parser import parse_module
 from eennc.ir.printer import print_module
@@ -116,11 +115,29 @@ def test_what_does_not_fit_is_refused_by_name(build, message):
     assert message in str(caught.value)
 
 
-def test_spatial_ops_want_channels_first():
-    x = Argument("x", TensorType(("N", 5, 5, 2), DType.F32, Layout.CHANNELS_LAST))
-    with pytest.raises(VerifyError, match="channels-first"):
-        Conv(x=x, weight=Weight("w", np.zeros((3, 5, 1, 1), np.float32)))
-    assert Relu(x=x).result.type == x.type
+SPATIAL = ("conv", "max_pool", "average_pool", "global_average_pool", "global_max_pool", "batch_norm")
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        param
+        for param in CASES
+        if param.values[0].partition(".")[2] in SPATIAL
+        and param.values[1].operands[0].layout is None
+        and param.values[1].operands[0].rank > 2
+    ],
+)
+def test_both_layouts_mean_the_same(name, case):
+    op, _, arrays = instance(name, case)
+    first = case.operands[0]
+    order = [0, *range(2, first.rank), 1]
+    last = TensorType(tuple(first.shape[i] for i in order), first.dtype, Layout.CHANNELS_LAST, first.quant)
+    other, _, _ = instance(name, Case("last", (last, *case.operands[1:]), case.attrs))
+    found = other.evaluate(arrays[0].transpose(order), *arrays[1:])
+    np.testing.assert_array_equal(found, op.evaluate(*arrays).transpose(order))
+    assert other.result.type.accepts(found)
+    assert other.macs() == op.macs()
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])

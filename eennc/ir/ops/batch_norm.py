@@ -8,13 +8,14 @@ import numpy as np
 
 from eennc.ir.fields import number, tensor
 from eennc.ir.op import Case, Op, op
-from eennc.ir.types import Array, Layout, TensorType
+from eennc.ir.types import Array, DType, Layout, TensorType
 from eennc.ir.values import Weight
+from eennc.ir.windows import channels_of
 
 
 @op("nn.batch_norm")
 class BatchNorm(Op):
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias per channel (axis 1). ONNX `BatchNormalization`."""
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias per channel. ONNX `BatchNormalization`."""
 
     x = tensor(floats=True)
     scale = tensor(rank=1, constant=True)
@@ -28,12 +29,11 @@ class BatchNorm(Op):
         type = self.x.type
         if type.rank < 2:
             raise self.fail(f"operand 'x' must have a channel axis, not {type}")
-        if type.layout is Layout.CHANNELS_LAST:
-            raise self.fail(f"operand 'x' must be channels-first, not {type}")
+        channels = channels_of(type)
         for name in ("scale", "bias", "mean", "variance"):
             found = getattr(self, name).type
-            if found.shape != (type.shape[1],) and type.shape[1] != "?":
-                raise self.fail(f"operand '{name}' must have shape [{type.shape[1]}], not {found}")
+            if found.shape != (channels,) and channels != "?":
+                raise self.fail(f"operand '{name}' must have shape [{channels}], not {found}")
         return type
 
     def factors(self) -> tuple[Array, Array]:
@@ -45,7 +45,8 @@ class BatchNorm(Op):
 
     def evaluate(self, x: Array, scale: Array, bias: Array, mean: Array, variance: Array) -> Array:
         """The formula."""
-        shape = (1, -1, *[1] * (x.ndim - 2))
+        last = self.x.type.layout is Layout.CHANNELS_LAST
+        shape = (-1,) if last else (1, -1, *[1] * (x.ndim - 2))
         scale, bias, mean, variance = (part.reshape(shape) for part in (scale, bias, mean, variance))
         return ((x - mean) / np.sqrt(variance + np.float32(self.epsilon)) * scale + bias).astype(x.dtype)
 
@@ -58,5 +59,6 @@ class BatchNorm(Op):
         return [
             Case("map", (TensorType(("N", 4, 3, 2)), *parts)),
             Case("signal", (TensorType(("N", 4, 5)), *parts), {"epsilon": 1e-3}),
+            Case("last", (TensorType(("N", 3, 2, 4), DType.F32, Layout.CHANNELS_LAST), *parts)),
             Case("vector", (TensorType(("N", 4)), *parts)),
         ]

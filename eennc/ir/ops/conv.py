@@ -9,13 +9,13 @@ import numpy as np
 from eennc.ir.activations import activate, activation_field
 from eennc.ir.fields import integer, ints, optional_tensor, tensor
 from eennc.ir.op import Case, Op, op
-from eennc.ir.types import Array, TensorType
-from eennc.ir.windows import Windows, canonical, feature_map, spatial_shape
+from eennc.ir.types import Array, DType, Layout, TensorType
+from eennc.ir.windows import Windows, canonical, channels_first, channels_of, feature_map, laid_out, spatial_shape
 
 
 @op("nn.conv")
 class Conv(Op):
-    """Convolution over one or two spatial axes, channels-first. ONNX `Conv`.
+    """Convolution over one or two spatial axes, in the layout of x. ONNX `Conv`.
 
     weight: [out_channels, in_channels / groups, kernel...]; bias: [out_channels]; pads: begins, then ends. Depthwise
     is `groups` = channels. `strides`, `pads` and `dilations` of `()` mean all ones, zeros, ones.
@@ -52,7 +52,7 @@ class Conv(Op):
         """[n, out_channels, spatial...]."""
         self.check_one_dtype()
         windows = self.windows()
-        channels = self.x.type.shape[1]
+        channels = channels_of(self.x.type)
         out, per_group = self.weight.type.concrete()[:2]
         if channels != per_group * self.groups:
             raise self.fail(f"operand 'weight' takes {per_group} x {self.groups} groups of channels, x has {channels}")
@@ -65,7 +65,7 @@ class Conv(Op):
     def evaluate(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """Windows times weights, group by group."""
         windows = self.windows()
-        views = windows.views(windows.padded(x, 0))
+        views = windows.views(windows.padded(channels_first(x, self.x.type), 0))
         rank = len(windows.spatial)
         n, groups = x.shape[0], self.groups
         out, per_group = weight.shape[:2]
@@ -78,7 +78,7 @@ class Conv(Op):
         y = np.moveaxis(y, (1, 0, -1), (0, 1, 2)).reshape(n, out, *windows.output)
         if bias is not None:
             y = y + bias.reshape(1, -1, *[1] * rank)
-        return np.ascontiguousarray(activate(y, self.activation))
+        return laid_out(activate(y, self.activation), self.result.type)
 
     def macs(self) -> int:
         """Outputs times the weights that make one."""
@@ -93,6 +93,8 @@ class Conv(Op):
             return random.normal(size=shape).astype(np.float32)
 
         image, signal = TensorType(("N", 4, 7, 6)), TensorType(("N", 4, 11))
+        image_last = TensorType(("N", 7, 6, 4), DType.F32, Layout.CHANNELS_LAST)
+        signal_last = TensorType(("N", 11, 4), DType.F32, Layout.CHANNELS_LAST)
         return [
             Case("plain", (image, weight(3, 4, 3, 3), None)),
             Case("bias", (image, weight(3, 4, 3, 3), weight(3)), {"pads": (1, 1, 1, 1)}),
@@ -101,6 +103,12 @@ class Conv(Op):
             Case("grouped", (image, weight(6, 2, 3, 3), weight(6)), {"groups": 2, "activation": "relu"}),
             Case("depthwise", (image, weight(4, 1, 3, 3), weight(4)), {"groups": 4, "pads": (1, 1, 1, 1)}),
             Case("pointwise", (image, weight(5, 4, 1, 1), weight(5)), {"activation": "relu6"}),
+            Case(
+                "last",
+                (image_last, weight(6, 2, 3, 2), weight(6)),
+                {"groups": 2, "pads": (0, 1, 2, 0), "strides": (2, 1)},
+            ),
+            Case("signal-last", (signal_last, weight(5, 4, 3), weight(5)), {"strides": (2,), "pads": (1, 0)}),
             Case("signal", (signal, weight(5, 4, 3), weight(5)), {"strides": (2,), "pads": (1, 0)}),
             Case("signal-depthwise", (signal, weight(8, 1, 5), None), {"groups": 4, "dilations": (2,)}),
         ]

@@ -6,8 +6,8 @@ import numpy as np
 
 from eennc.ir.fields import tensor
 from eennc.ir.op import Case, Op, op
-from eennc.ir.types import Array, TensorType
-from eennc.ir.windows import feature_map, spatial_shape
+from eennc.ir.types import Array, DType, Layout, TensorType
+from eennc.ir.windows import channels_of, feature_map, spatial_axes, spatial_shape
 
 
 @op("nn.global_average_pool")
@@ -17,15 +17,20 @@ class GlobalAveragePool(Op):
     x = tensor(floats=True)
 
     def infer(self) -> TensorType:
-        """[n, c, 1, 1] or [n, c, 1]."""
+        """One place for each channel."""
         spatial = spatial_shape(self, self.x.type, "x")
-        return feature_map(self.x.type, self.x.type.shape[1], [1] * len(spatial))
+        return feature_map(self.x.type, channels_of(self.x.type), [1] * len(spatial))
 
     def evaluate(self, x: Array) -> Array:
         """The numpy meaning."""
-        return np.asarray(x.mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=x.dtype))
+        return np.asarray(x.mean(axis=spatial_axes(self.x.type), keepdims=True, dtype=x.dtype))
 
     @classmethod
     def cases(cls) -> list[Case]:
         """A feature map and a signal."""
-        return [Case("map", (TensorType(("N", 3, 4, 5)),)), Case("signal", (TensorType(("N", 3, 7)),))]
+        last = TensorType(("N", 4, 5, 3), DType.F32, Layout.CHANNELS_LAST)
+        return [
+            Case("map", (TensorType(("N", 3, 4, 5)),)),
+            Case("signal", (TensorType(("N", 3, 7)),)),
+            Case("last", (last,)),
+        ]

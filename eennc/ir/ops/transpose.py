@@ -20,7 +20,8 @@ class Transpose(Op):
         """The shape permuted; the layout is dropped."""
         if sorted(self.perm) != list(range(self.x.type.rank)):
             raise self.fail(f"perm {list(self.perm)} does not permute the axes of {self.x.type}")
-        return TensorType(tuple(self.x.type.shape[axis] for axis in self.perm), self.x.type.dtype)
+        type = self.x.type
+        return TensorType(tuple(type.shape[axis] for axis in self.perm), type.dtype, quant=type.quant)
 
     def evaluate(self, x: Array) -> Array:
         """The numpy meaning."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eennc.interop.onnx.layout import channels_first, laid_out
 from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import reads, writes
 from eennc.interop.onnx.windows import pads_of
@@ -29,9 +30,9 @@ def read(node: Node) -> Value:
 @writes(AveragePool)
 def write(op: AveragePool, emit: Emitter) -> str:
     """Write it."""
-    return emit.node(
+    y = emit.node(
         "AveragePool",
-        [op.x],
+        [channels_first(emit, op.x)],
         kernel_shape=op.kernel,
         strides=op.strides or None,
         pads=op.pads or None,
@@ -39,3 +40,4 @@ def write(op: AveragePool, emit: Emitter) -> str:
         ceil_mode=int(op.ceil) or None,
         count_include_pad=int(op.count_include_pad) or None,
     )
+    return laid_out(emit, y, op.result.type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eennc.interop.onnx.layout import channels_first, laid_out
 from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import NotExpressible, reads, writes
 from eennc.interop.onnx.writer import Emitter
@@ -29,4 +30,7 @@ def read(node: Node) -> Value:
 @writes(BatchNorm)
 def write(op: BatchNorm, emit: Emitter) -> str:
     """Write it."""
-    return emit.node("BatchNormalization", [op.x, op.scale, op.bias, op.mean, op.variance], epsilon=op.epsilon)
+    y = emit.node(
+        "BatchNormalization", [channels_first(emit, op.x), op.scale, op.bias, op.mean, op.variance], epsilon=op.epsilon
+    )
+    return laid_out(emit, y, op.result.type)

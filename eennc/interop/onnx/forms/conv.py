@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eennc.interop.onnx.activation import activated
+from eennc.interop.onnx.layout import channels_first, laid_out
 from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import reads, writes
 from eennc.interop.onnx.windows import pads_of
@@ -33,11 +34,11 @@ def write(op: Conv, emit: Emitter) -> str:
     """Write it."""
     y = emit.node(
         "Conv",
-        [op.x, op.weight, op.bias],
+        [channels_first(emit, op.x), op.weight, op.bias],
         kernel_shape=op.kernel,
         strides=op.strides or None,
         pads=op.pads or None,
         dilations=op.dilations or None,
         group=op.groups,
     )
-    return activated(emit, y, op.activation, op.x.type.dtype)
+    return laid_out(emit, activated(emit, y, op.activation, op.x.type.dtype), op.result.type)

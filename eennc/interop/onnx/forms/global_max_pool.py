@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eennc.interop.onnx.layout import channels_first, laid_out
 from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import reads, writes
 from eennc.interop.onnx.writer import Emitter
@@ -18,4 +19,5 @@ def read(node: Node) -> Value:
 @writes(GlobalMaxPool)
 def write(op: GlobalMaxPool, emit: Emitter) -> str:
     """Write it."""
-    return emit.node("GlobalMaxPool", [op.x])
+    y = emit.node("GlobalMaxPool", [channels_first(emit, op.x)])
+    return laid_out(emit, y, op.result.type)

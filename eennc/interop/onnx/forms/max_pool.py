@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eennc.interop.onnx.layout import channels_first, laid_out
 from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import reads, writes
 from eennc.interop.onnx.windows import pads_of
@@ -29,12 +30,13 @@ def read(node: Node) -> Value:
 @writes(MaxPool)
 def write(op: MaxPool, emit: Emitter) -> str:
     """Write it."""
-    return emit.node(
+    y = emit.node(
         "MaxPool",
-        [op.x],
+        [channels_first(emit, op.x)],
         kernel_shape=op.kernel,
         strides=op.strides or None,
         pads=op.pads or None,
         dilations=op.dilations or None,
         ceil_mode=int(op.ceil) or None,
     )
+    return laid_out(emit, y, op.result.type)
