@@ -34,9 +34,14 @@ STAGES: dict[str, Stage] = {
         ),
         Stage("exits-placed", "exits stand in the main graph", lambda op: _NETWORK(op) or op.name == "ee.exit"),
         Stage(
+            "quantised",
+            "all arithmetic is in integers; floats are quantised where they come in",
+            lambda op: op.name.startswith("q.") or op.name == "ee.exit",
+        ),
+        Stage(
             "segmented",
             "main is the decision graph: calls of segments and heads, and exits; the network is in functions",
-            lambda op: _NETWORK(op) or op.name in ("ee.exit", "ee.call"),
+            lambda op: _NETWORK(op) or op.name.startswith("q.") or op.name in ("ee.exit", "ee.call"),
             functions=True,
         ),
     )

@@ -37,7 +37,8 @@ def instance(name: str, case: Case) -> tuple[Op, Module, list[Array | None]]:
         elif isinstance(operand, TensorType):
             values.append(Argument(f"x{index}", operand))
             shape = operand.concrete(case.batch)
-            arrays.append(random.uniform(case.low, case.high, shape).astype(operand.dtype.numpy))
+            low, high = (-128, 127) if operand.quant else (case.low, case.high)
+            arrays.append(random.uniform(low, high, shape).astype(operand.dtype.numpy))
         else:
             values.append(Weight(f"w{index}", operand))
             arrays.append(operand)
@@ -47,7 +48,8 @@ def instance(name: str, case: Case) -> tuple[Op, Module, list[Array | None]]:
     }
     op = cls(**fields, **case.attrs)
     arguments = [value for value in values if isinstance(value, Argument)]
-    return op, Module("case", Graph("main", arguments, [op], [op.result])), arrays
+    stage = "quantised" if name.startswith("q.") else "imported"
+    return op, Module("case", Graph("main", arguments, [op], [op.result]), stage=stage), arrays
 
 
 def test_every_op_has_cases():

@@ -11,7 +11,7 @@ from eennc.ir.activations import activation_field
 from eennc.ir.fields import integer, ints, optional_tensor, tensor
 from eennc.ir.op import Case, Op, op
 from eennc.ir.quantised import multipliers, quant_of, quantised, scale_field, stored, zero_point_field
-from eennc.ir.types import Array, DType, FloatArray, Layout, Quant, TensorType
+from eennc.ir.types import Array, DType, Layout, Quant, TensorType
 from eennc.ir.values import Weight
 from eennc.ir.windows import Windows, canonical, channels_first, channels_of, feature_map, spatial_shape
 
@@ -90,11 +90,8 @@ class QConv(Op):
         windows = self.windows()
         real = channels_first(x, self.x.type).astype(np.float32)
         padded = windows.padded(real - np.float32(quant.zero_point), 0)
-        kernel = weight.astype(np.float64 if _deep(weight) else np.float32)
-        if self.depthwise:
-            sums = _depthwise(windows, padded, kernel)
-        else:
-            sums = _grouped(windows, padded, kernel, self.groups)
+        kernel: Array = weight.astype(np.float64 if _deep(weight) else np.float32)
+        sums = _depthwise(windows, padded, kernel) if self.depthwise else _grouped(windows, padded, kernel, self.groups)
         total = sums.astype(np.int64)
         if bias is not None:
             total += bias
@@ -142,7 +139,7 @@ def _deep(weight: Array) -> bool:
     return math.prod(weight.shape[1:]) * 255 * 127 >= 2**24
 
 
-def _grouped(windows: Windows, padded: FloatArray, weight: FloatArray, groups: int) -> FloatArray:
+def _grouped(windows: Windows, padded: Array, weight: Array, groups: int) -> Array:
     """[n, outputs..., out_channels]: windows times weights, group by group."""
     views = windows.views(padded)
     rank = len(windows.spatial)
@@ -156,7 +153,7 @@ def _grouped(windows: Windows, padded: FloatArray, weight: FloatArray, groups: i
     return np.moveaxis(sums, 0, -2).reshape(n, *windows.output, out)
 
 
-def _depthwise(windows: Windows, padded: FloatArray, weight: FloatArray) -> FloatArray:
+def _depthwise(windows: Windows, padded: Array, weight: Array) -> Array:
     """[n, outputs..., out_channels]: one product per tap for all channels at once."""
     channels = padded.shape[1]
     repeats = weight.shape[0] // channels

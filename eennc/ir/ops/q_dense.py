@@ -18,8 +18,8 @@ from eennc.ir.values import Weight
 class QDense(Op):
     """x @ weight.T + bias over the last axis in int8, with int32 sums. TFLite `FULLY_CONNECTED`.
 
-    weight: int8 [out, in], symmetric, real = scales * weight. scales: float32 [1], or [out], one per output. bias: int32
-    [out], in units of x's scale * scales.
+    weight: int8 [out, in], symmetric, real = scales * weight. scales: float32 [1], or [out], one per output. bias:
+    int32 [out], in units of x's scale * scales.
     """
 
     x = tensor()

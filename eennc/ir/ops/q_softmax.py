@@ -87,7 +87,7 @@ def _exponential(a: Ints) -> Ints:
     x3 = high_multiply(x2, x)
     x4 = rounding_shift(high_multiply(x2, x2), 2)
     tail = rounding_shift(high_multiply(x4 + x3, 715827883) + x2, 1)
-    result = 1895147668 + high_multiply(np.int64(1895147668), x + tail)
+    result = 1895147668 + high_multiply(x + tail, 1895147668)
     remainder = part - a
     for exponent, factor in _BARREL:
         bit = 1 << (31 - _DIFFERENCE_BITS + exponent)
