@@ -70,6 +70,12 @@ def requantise(x: Array, multiplier: Array | int, shift: Array | int) -> Ints:
     return rounding_shift(high_multiply(shifted, multiplier), np.maximum(-shift, 0))
 
 
+def divided(multiplier: int, shift: int, count: int) -> tuple[int, int]:
+    """Multiplier and shift for a sum of `count` numbers, so that their mean comes of it (TensorFlow Lite's MEAN)."""
+    bits = min(count.bit_length() - 1, 32, 31 + shift)
+    return (multiplier << bits) // count, shift - bits
+
+
 def rounded_divide(x: Array, count: Array | int) -> Ints:
     """x / count, halves rounded away from zero, int64; count > 0."""
     x = np.asarray(x, np.int64)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from eennc.ir.fields import tensor
-from eennc.ir.fixed_point import requantise, rounded_divide
+from eennc.ir.fixed_point import divided, quantise_multiplier, requantise
 from eennc.ir.op import Case, Op, op
 from eennc.ir.quantised import clamped, multipliers, quant_of, quantised, scale_field, zero_point_field
 from eennc.ir.types import Array, DType, Layout, Quant, TensorType
@@ -37,13 +37,12 @@ class QMean(Op):
         return quantised(self, pooled, self.scale, self.zero_point)
 
     def evaluate(self, x: Array) -> Array:
-        """Sums brought to the new scale, then divided."""
+        """Sums times scale over count."""
         quant = quant_of(self, self.x.type, "x")
         count = math.prod(spatial_shape(self, self.x.type, "x"))
-        multiplier, shift = multipliers(self, [self.factor()])
+        multiplier, shift = divided(*quantise_multiplier(self.factor()), count)
         sums = (x.astype(np.int64) - quant.zero_point).sum(axis=spatial_axes(self.x.type), keepdims=True)
-        means = rounded_divide(requantise(sums, multiplier, shift), count)
-        return clamped(means + self.zero_point, Quant(self.scale, self.zero_point))
+        return clamped(requantise(sums, multiplier, shift) + self.zero_point, Quant(self.scale, self.zero_point))
 
     @classmethod
     def cases(cls) -> list[Case]:
