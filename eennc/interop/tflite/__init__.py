@@ -1,6 +1,4 @@
-"""TFLite: `builder` (the file), `emitter` (graphs of the IR as subgraphs), `forms` (one file per op), `session`
-(LiteRT).
+"""TFLite: graphs written as .tflite (`builder`, and `forms` by op), and run by LiteRT (`session`).
 
-Written for one sample: the batch is 1. Feature maps are channels-last and of rank 4, as the pass `channels-last` leaves
-them.
+Written for one sample: the batch is 1. Feature maps are channels-last, with two spatial axes.
 """

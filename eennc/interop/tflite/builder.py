@@ -16,6 +16,7 @@ from eennc.interop.tflite.registry import WRITINGS, load_forms
 from eennc.ir.op import Op
 from eennc.ir.types import Array, DType, Quant, TensorType
 from eennc.ir.values import Value, Weight
+from eennc.support.diagnostics import UserError
 
 IDENTIFIER = b"TFL3"
 VERSION = 3
@@ -30,6 +31,10 @@ _TYPES = {
     DType.U8: schema.TensorType.UINT8,
     DType.BOOL: schema.TensorType.BOOL,
 }
+ALIGNMENT = 16
+"""Bytes at whose multiples constants begin: kernels read words, and a microcontroller runs the file where it lies."""
+LARGEST = 2**31 - 2**20
+"""Bytes of a flatbuffer, with something to spare for what is not constants."""
 _LAST_OLD_CODE = 127
 """The largest operator code that the field of old readers holds."""
 
@@ -56,9 +61,7 @@ class Builder:
         """The index of a buffer with this content."""
         if content not in self._buffers:
             self._buffers[content] = len(self._contents)
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(content, np.uint8)
-            self._contents.append(buffer)
+            self._contents.append(_Buffer(content))
         return self._buffers[content]
 
     def code(self, operator: str, version: int) -> int:
@@ -86,7 +89,9 @@ class Builder:
         self._signatures.append(signature)
 
     def finish(self) -> bytes:
-        """The file's content."""
+        """The file's content; raises UserError where it would be larger than a flatbuffer can be."""
+        if sum(map(len, self._buffers)) > LARGEST:
+            raise UserError("the network's weights are more than the 2 GB that a .tflite file can hold")
         model = schema.ModelT()
         model.version, model.description = VERSION, self.description
         model.buffers, model.operatorCodes, model.subgraphs = self._contents, self._operators, self.subgraphs
@@ -94,6 +99,23 @@ class Builder:
         packer = flatbuffers.Builder(1 << 16)
         packer.Finish(model.Pack(packer), IDENTIFIER)
         return bytes(packer.Output())
+
+
+class _Buffer(schema.BufferT):
+    """A buffer whose content is aligned, as the schema asks; the code generated from it aligns to single bytes."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.content = content
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802 - what the generated code calls
+        builder.StartVector(1, len(self.content), ALIGNMENT)
+        builder.head = builder.head - len(self.content)
+        builder.Bytes[builder.head : builder.head + len(self.content)] = self.content
+        data = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, data)
+        return schema.BufferEnd(builder)
 
 
 class Subgraph:

@@ -211,3 +211,21 @@ def test_softmax(classes, scale, beta, seed) -> None:
     except VerifyError:
         assume(False)
     compared(op, seed)
+
+
+def test_constants_are_aligned() -> None:
+    """Each array of odd size is found at a multiple of 16 in the file."""
+    random = np.random.default_rng(0)
+    x = Argument("x", TensorType(("N", 7), DType.I8, None, Quant(0.1)))
+    weights = random.integers(-127, 128, (3, 7)).astype(np.int8)
+    bias = random.integers(-900, 900, 3).astype(np.int32)
+    op = QDense(
+        x=x,
+        weight=Weight("w", weights),
+        scales=Weight("scales", np.array([0.01], np.float32)),
+        bias=Weight("bias", bias),
+        scale=0.1,
+    )
+    model = single(Graph("main", [x], [op], [op.result]))
+    for array in (weights, bias):
+        assert model.index(array.tobytes()) % 16 == 0

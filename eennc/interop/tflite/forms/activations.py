@@ -55,7 +55,8 @@ def object_to_softmax(op: Softmax) -> str | None:
 
 @writes(Softmax)
 def softmax(op: Softmax, emit: Subgraph) -> None:
-    """Write it."""
+    """Write it, along the last axis."""
+    assert op.axis % op.x.type.rank == op.x.type.rank - 1
     emit.operator("SOFTMAX", [emit.of(op.x)], emit.results(op), ("SoftmaxOptions", {"beta": 1.0}))
 
 
