@@ -24,6 +24,9 @@ def _dialect(*prefixes: str) -> Callable[[Op], bool]:
 
 _NETWORK = _dialect("nn.", "shape.", "onnx.")
 
+_BORDER = tuple(f"nn.{name}" for name in ("cast", "sub", "div", "mul", "add", "transpose", "reshape", "unsqueeze"))
+"""What may still be done to the input before it is quantised."""
+
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
@@ -35,8 +38,8 @@ STAGES: dict[str, Stage] = {
         Stage("exits-placed", "exits stand in the main graph", lambda op: _NETWORK(op) or op.name == "ee.exit"),
         Stage(
             "quantised",
-            "all arithmetic is in integers; floats are quantised where they come in",
-            lambda op: op.name.startswith("q.") or op.name == "ee.exit",
+            "all arithmetic is in integers, once the input is quantised",
+            lambda op: op.name.startswith("q.") or op.name == "ee.exit" or op.name in _BORDER,
         ),
         Stage(
             "segmented",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -33,6 +33,22 @@ def execute(
     filled up with its last sample). Raises ValueError where `x` does not fit the argument, UserError where onnxruntime
     refuses an opaque operator.
     """
+    answers: list[Array] = []
+    with task(progress or Silent(), label, len(x)) as number:
+        start = 0
+        for found in stream(graph, x, batch=batch, threads=threads):
+            taken = len(found[0]) if found else 0
+            if not answers:
+                answers = [np.empty((len(x), *part.shape[1:]), part.dtype) for part in found]
+            for answer, part in zip(answers, found, strict=True):
+                answer[start : start + taken] = part
+            start += taken
+            (progress or Silent()).advance(number, taken)
+    return answers
+
+
+def stream(graph: Graph, x: Array, *, batch: int = 64, threads: int = 0) -> Iterator[list[Array]]:
+    """As `execute`, chunk by chunk; an empty `x` gives one empty chunk, which says what the answers look like."""
     session = session_of(graph, threads=threads)
     (argument,) = graph.arguments
     type = argument.type
@@ -40,22 +56,13 @@ def execute(
     if not TensorType(("N", *type.shape[1:]), type.dtype).accepts(x):
         raise ValueError(f"the graph takes {type}, not an array of {x.dtype} {list(x.shape)}")
     size = baked if isinstance(baked, int) else batch
-    answers: list[Array] = []
-    with task(progress or Silent(), label, len(x)) as number:
-        # an empty data set still says what its answers look like
-        for start in range(0, len(x), size) if len(x) else (0,):
-            chunk = x[start : start + size]
-            taken = len(chunk)
-            if baked is not None and taken < size:
-                filler = chunk[-1:] if taken else np.zeros((1, *x.shape[1:]), x.dtype)
-                chunk = np.concatenate([chunk, np.repeat(filler, size - taken, axis=0)])
-            found = session.run(np.ascontiguousarray(chunk))
-            if not answers:
-                answers = [np.empty((len(x), *part.shape[1:]), part.dtype) for part in found]
-            for answer, part in zip(answers, found, strict=True):
-                answer[start : start + taken] = part[:taken]
-            (progress or Silent()).advance(number, taken)
-    return answers
+    for start in range(0, len(x), size) if len(x) else (0,):
+        chunk = x[start : start + size]
+        taken = len(chunk)
+        if baked is not None and taken < size:
+            filler = chunk[-1:] if taken else np.zeros((1, *x.shape[1:]), x.dtype)
+            chunk = np.concatenate([chunk, np.repeat(filler, size - taken, axis=0)])
+        yield [part[:taken] for part in session.run(np.ascontiguousarray(chunk))]
 
 
 def session_of(graph: Graph, *, threads: int = 0) -> Session:

@@ -112,9 +112,9 @@ class WeightNames:
     def __init__(self, module: Module) -> None:
         self._taken = {weight.name for weight in module.weights()}
 
-    def new(self, base: str) -> str:
+    def new(self, base: str, ending: str = "folded") -> str:
         """`base.folded`, with a number where that is taken."""
-        stem = base if base.endswith(".folded") else f"{base}.folded"
+        stem = base if base.endswith(f".{ending}") else f"{base}.{ending}"
         name, number = stem, 1
         while name in self._taken:
             number += 1

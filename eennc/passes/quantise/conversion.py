@@ -1,0 +1,273 @@
+"""From a float op to its twin of the q dialect, one function per kind of op."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from eennc.ir.axes import normal_axes
+from eennc.ir.op import Op
+from eennc.ir.ops.add import Add
+from eennc.ir.ops.average_pool import AveragePool
+from eennc.ir.ops.clip import Clip
+from eennc.ir.ops.concat import Concat
+from eennc.ir.ops.conv import Conv
+from eennc.ir.ops.dense import Dense
+from eennc.ir.ops.flatten import Flatten
+from eennc.ir.ops.global_average_pool import GlobalAveragePool
+from eennc.ir.ops.global_max_pool import GlobalMaxPool
+from eennc.ir.ops.identity import Identity
+from eennc.ir.ops.max_pool import MaxPool
+from eennc.ir.ops.mul import Mul
+from eennc.ir.ops.pad import Pad
+from eennc.ir.ops.q_add import QAdd
+from eennc.ir.ops.q_average_pool import QAveragePool
+from eennc.ir.ops.q_concat import QConcat
+from eennc.ir.ops.q_conv import QConv
+from eennc.ir.ops.q_dense import QDense
+from eennc.ir.ops.q_max_pool import QMaxPool
+from eennc.ir.ops.q_mean import QMean
+from eennc.ir.ops.q_mul import QMul
+from eennc.ir.ops.q_pad import QPad
+from eennc.ir.ops.q_requantize import Requantize
+from eennc.ir.ops.q_reshape import QReshape
+from eennc.ir.ops.q_slice import QSlice
+from eennc.ir.ops.q_softmax import QSoftmax
+from eennc.ir.ops.q_sub import QSub
+from eennc.ir.ops.q_transpose import QTranspose
+from eennc.ir.ops.reduce_mean import ReduceMean
+from eennc.ir.ops.relu import Relu
+from eennc.ir.ops.reshape import Reshape
+from eennc.ir.ops.slice import Slice
+from eennc.ir.ops.softmax import Softmax
+from eennc.ir.ops.squeeze import Squeeze
+from eennc.ir.ops.sub import Sub
+from eennc.ir.ops.transpose import Transpose
+from eennc.ir.ops.unsqueeze import Unsqueeze
+from eennc.ir.types import BATCH, Quant, TensorType
+from eennc.ir.values import Value, Weight
+from eennc.ir.windows import spatial_axes, spatial_shape
+from eennc.passes.quantise.moments import Moments
+from eennc.passes.quantise.parameters import quantised_weight
+from eennc.support.diagnostics import UserError
+
+Conversion = Callable[["Converter", Any], Value]
+CONVERSIONS: dict[type[Op], Conversion] = {}
+
+
+class Converter:
+    """What a conversion may ask and do: `q` the converted form of a value, `quants` what each float value is to have,
+    `names` for new weights, `moments` of what weighted ops take; `add` appends an op.
+    """
+
+    def __init__(
+        self,
+        q: Callable[[Value], Value],
+        quants: Mapping[Value, Quant],
+        names: Callable[[str, str], str],
+        moments: Mapping[Value, Moments],
+        *,
+        conv_per_output: bool,
+        dense_per_output: bool,
+        correct_bias: bool,
+    ) -> None:
+        self.q = q
+        self.quants = quants
+        self.names = names
+        self.moments = moments
+        self.correct_bias = correct_bias
+        self.conv_per_output = conv_per_output
+        self.dense_per_output = dense_per_output
+        self.ops: list[Op] = []
+        self.origin_of: Op | None = None
+        self.behind: Op | None = None
+
+    def add(self, op: Op) -> Value:
+        """Append an op; it comes from where the op that is being converted came from."""
+        assert self.origin_of is not None
+        op.origin = self.origin_of.origin.via("quantize-int8")
+        op.notes.update({name: note for name, note in self.origin_of.notes.items() if name in ("head", "reduction")})
+        self.ops.append(op)
+        return op.result
+
+    def convert(self, op: Op, behind: Op | None = None) -> Value:
+        """The twin of an op, with the ReLU `behind` it. Raises UserError for an op without a twin."""
+        self.origin_of = op
+        self.behind = behind
+        if type(op) not in CONVERSIONS:
+            raise UserError(f"quantize-int8: {_named(op)} has no form in integers", hint=_HINTS.get(op.name))
+        return CONVERSIONS[type(op)](self, op)
+
+    def result(self, op: Op) -> dict[str, Any]:
+        """The attributes for the quantisation of an op's result, or of the activation's behind it."""
+        quant = self.quants[(self.behind or op).result]
+        return {"scale": shortest(quant.scale), "zero_point": quant.zero_point}
+
+
+_HINTS = {"nn.batch_norm": "put canonicalise before it, which folds it away"}
+
+
+def converts(*ops: type[Op]) -> Callable[[Conversion], Conversion]:
+    """Decorator: the function converts these ops."""
+
+    def register(conversion: Conversion) -> Conversion:
+        CONVERSIONS.update(dict.fromkeys(ops, conversion))
+        return conversion
+
+    return register
+
+
+def _named(op: Op) -> str:
+    return f"{op.name} ({op.origin})" if str(op.origin) else op.name
+
+
+@converts(Conv, Dense)
+def _weighted(given: Converter, op: Conv | Dense) -> Value:
+    x = given.q(op.x)
+    weight, bias = cast(Weight, op.weight), cast("Weight | None", op.bias)
+    for part in (weight, bias):
+        if part is not None and not np.isfinite(part.array).all():
+            raise UserError(f"quantize-int8: weight '{part.name}' of {_named(op)} holds NaN or infinity")
+    y = given.quants[op.result]
+    assert x.type.quant is not None
+    per_output = given.conv_per_output if isinstance(op, Conv) else given.dense_per_output
+    moments = given.moments.get(op.x)
+    found = quantised_weight(
+        weight.array,
+        None if bias is None else bias.array,
+        x.type.quant,
+        y,
+        per_output=per_output,
+        moments=None if moments is None else moments.of_weight(op),
+        correct=given.correct_bias,
+    )
+    scales = found.scales
+    if isinstance(op, Conv) and len(scales) == 1:
+        scales = np.repeat(scales, len(weight.array))
+    operands: dict[str, Any] = {
+        "x": x,
+        "weight": Weight(given.names(weight.name, "int8"), found.weight),
+        "scales": Weight(given.names(weight.name, "scales"), scales),
+        "bias": None if found.bias is None else Weight(given.names(_bias_name(op), "int32"), found.bias),
+        "activation": op.activation,
+        **given.result(op),
+    }
+    if isinstance(op, Dense):
+        return given.add(QDense(**operands))
+    shape: dict[str, Any] = {name: op.attrs[name] for name in ("strides", "pads", "dilations", "groups")}
+    return given.add(QConv(**operands, **shape))
+
+
+def _bias_name(op: Conv | Dense) -> str:
+    return (cast("Weight | None", op.bias) or cast(Weight, op.weight)).name
+
+
+_SUMS: dict[type[Op], type[QAdd | QSub | QMul]] = {Add: QAdd, Sub: QSub, Mul: QMul}
+
+
+@converts(Add, Sub, Mul)
+def _elementwise(given: Converter, op: Add | Sub | Mul) -> Value:
+    if any(isinstance(value, Weight) for value in op.inputs):
+        raise UserError(f"quantize-int8: {_named(op)} with a constant has no form in integers")
+    cls = _SUMS[type(op)]
+    activation = None if given.behind is None else activation_of(given.behind)
+    operands = {"a": given.q(op.a), "b": given.q(op.b)}
+    return given.add(cls(**operands, activation=activation or "none", **given.result(op)))
+
+
+@converts(Relu, Clip)
+def _relu(given: Converter, op: Relu | Clip) -> Value:
+    activation = activation_of(op)
+    if activation is None:
+        raise UserError(f"quantize-int8: {_named(op)} is neither ReLU nor ReLU6")
+    return given.add(Requantize(x=given.q(op.inputs[0]), activation=activation, **given.result(op)))
+
+
+def activation_of(op: Op) -> str | None:
+    """`relu` or `relu6` where an op is that."""
+    if isinstance(op, Relu):
+        return "relu"
+    if isinstance(op, Clip) and op.minimum == 0:
+        return {6.0: "relu6", math.inf: "relu"}.get(op.maximum)
+    return None
+
+
+@converts(MaxPool, AveragePool)
+def _pool(given: Converter, op: MaxPool | AveragePool) -> Value:
+    if isinstance(op, AveragePool) and op.count_include_pad and any(op.pads):
+        raise UserError(f"quantize-int8: {_named(op)} counts its padding, which has no form in integers")
+    cls = QMaxPool if isinstance(op, MaxPool) else QAveragePool
+    shape: dict[str, Any] = {name: op.attrs[name] for name in ("kernel", "strides", "pads", "dilations", "ceil")}
+    return given.add(cls(x=given.q(op.x), **shape))
+
+
+@converts(GlobalMaxPool)
+def _global_max(given: Converter, op: GlobalMaxPool) -> Value:
+    x = given.q(op.x)
+    return given.add(QMaxPool(x=x, kernel=spatial_shape(op, x.type, "x")))
+
+
+@converts(GlobalAveragePool)
+def _global_average(given: Converter, op: GlobalAveragePool) -> Value:
+    return given.add(QMean(x=given.q(op.x), **given.result(op)))
+
+
+@converts(ReduceMean)
+def _reduce_mean(given: Converter, op: ReduceMean) -> Value:
+    type = op.x.type
+    if type.rank not in (3, 4) or sorted(normal_axes(op, op.axes, type.rank)) != list(spatial_axes(type)):
+        raise UserError(f"quantize-int8: {_named(op)} is a mean over other axes than the spatial ones")
+    mean = given.add(QMean(x=given.q(op.x), **given.result(op)))
+    return mean if op.keepdims else given.add(QReshape(x=mean, shape=static_shape(op.result.type)))
+
+
+@converts(Softmax)
+def _softmax(given: Converter, op: Softmax) -> Value:
+    if op.axis % op.x.type.rank != op.x.type.rank - 1:
+        raise UserError(f"quantize-int8: {_named(op)} is not along the last axis")
+    return given.add(QSoftmax(x=given.q(op.x)))
+
+
+@converts(Flatten, Reshape, Squeeze, Unsqueeze)
+def _reshape(given: Converter, op: Op) -> Value:
+    return given.add(QReshape(x=given.q(op.inputs[0]), shape=static_shape(op.result.type)))
+
+
+@converts(Identity)
+def _identity(given: Converter, op: Identity) -> Value:
+    return given.q(op.x)
+
+
+@converts(Transpose)
+def _transpose(given: Converter, op: Transpose) -> Value:
+    return given.add(QTranspose(x=given.q(op.x), perm=op.perm))
+
+
+@converts(Slice)
+def _slice(given: Converter, op: Slice) -> Value:
+    return given.add(QSlice(x=given.q(op.x), starts=op.starts, ends=op.ends, axes=op.axes, steps=op.steps))
+
+
+@converts(Pad)
+def _pad(given: Converter, op: Pad) -> Value:
+    if op.value != 0 or min(op.pads, default=0) < 0:
+        raise UserError(f"quantize-int8: {_named(op)} puts in other numbers than zeros, or crops")
+    return given.add(QPad(x=given.q(op.x), pads=op.pads))
+
+
+@converts(Concat)
+def _concat(given: Converter, op: Concat) -> Value:
+    return given.add(QConcat(xs=[given.q(x) for x in op.xs], axis=op.axis))
+
+
+def shortest(scale: float) -> float:
+    """The number of fewest digits that is the same in float32."""
+    return float(str(np.float32(scale)))
+
+
+def static_shape(type: TensorType) -> Sequence[int]:
+    """A shape for a reshape: -1 stands for the batch."""
+    return [-1 if dim == BATCH else int(dim) for dim in type.shape]

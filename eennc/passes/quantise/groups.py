@@ -1,0 +1,98 @@
+"""Which values must share a scale and zero point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eennc.ir.cuts import exits_of
+from eennc.ir.graph import Module
+from eennc.ir.ops.average_pool import AveragePool
+from eennc.ir.ops.concat import Concat
+from eennc.ir.ops.exit import Exit
+from eennc.ir.ops.flatten import Flatten
+from eennc.ir.ops.global_max_pool import GlobalMaxPool
+from eennc.ir.ops.identity import Identity
+from eennc.ir.ops.max_pool import MaxPool
+from eennc.ir.ops.pad import Pad
+from eennc.ir.ops.q_softmax import PROBABILITY
+from eennc.ir.ops.reshape import Reshape
+from eennc.ir.ops.slice import Slice
+from eennc.ir.ops.softmax import Softmax
+from eennc.ir.ops.squeeze import Squeeze
+from eennc.ir.ops.transpose import Transpose
+from eennc.ir.ops.unsqueeze import Unsqueeze
+from eennc.ir.types import DType, Quant
+from eennc.ir.values import Result, Value, Weight
+from eennc.passes.quantise.parameters import activation_quant
+from eennc.passes.quantise.ranges import range_of
+from eennc.support.diagnostics import UserError
+
+MOVES = (Flatten, Identity, Reshape, Slice, Squeeze, Transpose, Unsqueeze, Pad, Concat)
+KEEPING = (*MOVES, MaxPool, AveragePool, GlobalMaxPool)
+"""Ops whose result has the scale and zero point of what they take."""
+
+
+def quants_of(module: Module) -> Mapping[Value, Quant]:
+    """The scale and zero point of every float value that has a range; raises UserError for a needed one without.
+
+    Values that an op must not change the scale of are one group, which covers the ranges of all of them; so are the
+    scores of all exits and of the network, and the logits of all exits.
+    """
+    main = module.main
+    groups = _Groups()
+    for op in main.ops:
+        if isinstance(op, KEEPING):
+            for value in op.inputs:
+                groups.join(value, op.result)
+        elif isinstance(op, Exit):
+            for value, result in zip(op.carry, op.results, strict=True):
+                groups.join(value, result)
+    evidence = [logits_of(exit) for exit in exits_of(main)]
+    for exit, logits in zip(exits_of(main), evidence, strict=True):
+        groups.join(exit.scores, main.returns[0])
+        groups.join(logits, evidence[0])
+    values = [value for op in main.ops for value in (*op.inputs, *op.results)] + [*main.arguments, *main.returns]
+    floats = [v for v in dict.fromkeys(values) if v.type.dtype is DType.F32 and not isinstance(v, Weight)]
+    covered: dict[Value, tuple[float, float]] = {}
+    fixed: set[Value] = set()
+    for value in floats:
+        root = groups.root(value)
+        if isinstance(value, Result) and isinstance(value.op, Softmax):
+            fixed.add(root)
+        found = range_of(module, value)
+        if found is None:
+            made = str(value.op.origin) or value.op.name if isinstance(value, Result) else "the input"
+            raise UserError(f"quantize-int8: the range of {made} is not known", hint="put calibrate before it")
+        low, high = covered.get(root, (0.0, 0.0))
+        covered[root] = min(low, found[0]), max(high, found[1])
+    return {
+        value: PROBABILITY if groups.root(value) in fixed else activation_quant(covered[groups.root(value)])
+        for value in floats
+    }
+
+
+def logits_of(exit: Exit) -> Value:
+    """The logits that an exit's scores are, or are the softmax of; raises UserError where there are none."""
+    if exit.evidence_kind == "logits":
+        return exit.evidence
+    maker = exit.scores.op if isinstance(exit.scores, Result) else None
+    if not isinstance(maker, Softmax):
+        raise UserError(f"quantize-int8: exit {exit.exit} ('{exit.place}') gives probabilities that no softmax makes")
+    return maker.x
+
+
+class _Groups:
+    """Sets of values, joined (union-find)."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Value, Value] = {}
+
+    def root(self, value: Value) -> Value:
+        while value in self._parent:
+            value = self._parent[value]
+        return value
+
+    def join(self, a: Value, b: Value) -> None:
+        first, second = self.root(a), self.root(b)
+        if first is not second:
+            self._parent[first] = second
