@@ -9,19 +9,22 @@ from typing import cast
 import numpy as np
 
 from eennc.ir.fields import ints, tensor
+from eennc.ir.layouts import layout_field, layout_named
 from eennc.ir.op import Case, Op, op
 from eennc.ir.types import BATCH, Array, Dim, TensorType
 
 
 @op("nn.reshape")
 class Reshape(Op):
-    """The same elements in another shape. ONNX `Reshape` with a constant shape; zeros are resolved at import.
+    """The same elements in another shape, read in `layout`. ONNX `Reshape` with a constant shape; zeros are resolved at
+    import.
 
     One entry may be -1; where the other entries take all of a sample's elements, it is the batch.
     """
 
     x = tensor()
     shape = ints(minimum=-1)
+    layout = layout_field()
 
     def verify(self) -> None:
         """One -1 at most, no 0."""
@@ -37,7 +40,7 @@ class Reshape(Op):
             raise self.fail(f"reshaping {type} to {list(self.shape)} leaves no axis for the batch")
         if not type.known:
             shape: list[Dim] = ["?" if size == -1 else size for size in self.shape]
-            return type.with_shape(shape)
+            return self._typed(shape)
         if type.elements() % fixed or (-1 not in self.shape and type.elements() != fixed):
             raise self.fail(f"cannot reshape {type} to {list(self.shape)}")
         free: Dim = type.elements() // fixed
@@ -47,7 +50,10 @@ class Reshape(Op):
             if free != 1 or _product(before) != _product(self.shape[: self.shape.index(-1)]):
                 raise self.fail(f"reshaping {type} to {list(self.shape)} would mix samples")
             free = BATCH
-        return type.with_shape([free if size == -1 else size for size in self.shape])
+        return self._typed([free if size == -1 else size for size in self.shape])
+
+    def _typed(self, shape: Sequence[Dim]) -> TensorType:
+        return TensorType(tuple(shape), self.x.type.dtype, layout_named(self.layout), self.x.type.quant)
 
     def evaluate(self, x: Array) -> Array:
         """The numpy meaning."""

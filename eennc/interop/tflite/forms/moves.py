@@ -31,7 +31,10 @@ def identity(op: Identity, emit: Subgraph) -> None:
 
 @writes(Reshape, Flatten, Squeeze, Unsqueeze, QReshape)
 def reshape(op: Op, emit: Subgraph) -> None:
-    """A reshape to what the result is."""
+    """A reshape to what the result is; none where that is what it was."""
+    if op.inputs[0].type.concrete(1) == op.result.type.concrete(1):
+        emit.bind(op.result, emit.of(op.inputs[0]))
+        return
     shape = np.array(op.result.type.concrete(1), np.int32)
     inputs = [emit.of(op.inputs[0]), emit.constant(shape, f"{label(op)}/shape")]
     emit.operator("RESHAPE", inputs, emit.results(op), ("ReshapeOptions", {"newShape": shape}))

@@ -1,0 +1,1 @@
+"""Where the channels of feature maps stand."""
