@@ -118,7 +118,14 @@ def check_replaceable(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError("this is a file, the artefact needs a folder", place=place, hint="give another name after -o")
     there = {path.name for path in folder.iterdir()}
-    ours = {MANIFEST, REPORT, *read_manifest(folder).files} if MANIFEST in there else set[str]()
+    try:
+        ours = {MANIFEST, REPORT, *read_manifest(folder).files} if MANIFEST in there else set[str]()
+    except UserError as error:
+        raise UserError(
+            f"the folder's {MANIFEST} cannot be read ({error.message}): what else is there would be lost",
+            place=place,
+            hint="remove the folder, or give another one after -o",
+        ) from None
     foreign = sorted(there - ours)
     if foreign:
         raise UserError(

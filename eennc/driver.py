@@ -78,7 +78,9 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the model came from: the file's (or network's) name, and the SHA-256 of its content, hexadecimal."""
+    """Where the model came from: the file's (or network's) name, and a SHA-256, hexadecimal: of the ONNX file (external
+    data left out), or of the module's text and weights.
+    """
 
     name: str
     sha256: str
@@ -125,6 +127,11 @@ def compile(
     whole = _up_to(stop_after, _all_passes(recipe, target))
 
     module, source = _read(model)
+    if module.stage == "segmented" and folder is not None:
+        raise UserError(
+            "the module is segmented already, so its base network is not known",
+            hint="compile the module as it was before form-segments",
+        )
     if stop_after is None:
         target.check(module)
     check_order(whole, facts_of(module))
@@ -134,11 +141,13 @@ def compile(
     warn_of_shared_samples(splits, recorder)
 
     chosen = seed if seed is not None else recipe.seed or 0
+    if chosen < 0:
+        raise UserError(f"the seed must not be negative, as {chosen} is")
     ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder)
     before = _BeforeLowering()
     Pipeline(whole, (before, *instruments)).run(module, ctx)
 
-    verdicts = _judge(recipe, ctx)
+    verdicts = () if stop_after else _judge(recipe, ctx)
     report = _report(module, before.module or module, source, target, whole, ctx, verdicts, recorder.warnings)
     manifest = None
     if folder is not None:
@@ -222,11 +231,11 @@ def _read(model: Any) -> tuple[Module, Source]:
         path = Path(model)
         if path.suffix == ".eir":
             module = load_module(path)
-        else:
-            from eennc.interop.onnx.reader import read_model  # onnx is slow to import
+            # the file is text, its weights lie beside it
+            return module, Source(path.name, module.fingerprint())
+        from eennc.interop.onnx.reader import read_model  # onnx is slow to import
 
-            module = read_model(path)
-        return module, Source(path.name, sha256_of(path))
+        return read_model(path), Source(path.name, sha256_of(path))
     from eennc.interop.onnx.reader import module_from_proto
 
     name = model.graph.name or "model"

@@ -33,7 +33,14 @@ def run(options: argparse.Namespace) -> int:
 def _first(count: int | None, split: Split) -> Split:
     """The first samples; all of them where None."""
     rows = slice(count)
-    return Split(split.name, split.x[rows], None if split.y is None else split.y[rows])
+    y, groups, weights = split.y, split.groups, split.weights
+    return Split(
+        split.name,
+        split.x[rows],
+        None if y is None else y[rows],
+        None if groups is None else groups[rows],
+        None if weights is None else weights[rows],
+    )
 
 
 def _text(measured: Measurement, session: HostSession, folder: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class Cache:
             try:
                 with np.load(path, allow_pickle=False) as stored:
                     return {name: stored[name] for name in stored.files}
-            except (OSError, ValueError, zipfile.BadZipFile):
+            except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
                 path.unlink(missing_ok=True)
         computed = dict(compute())
         with atomic_file(path) as temporary, temporary.open("wb") as out:

@@ -14,7 +14,10 @@ from eennc.support.diagnostics import UserError
 @contextmanager
 def array_file(spec: str, folder: Path) -> Generator[Path]:
     """The path that `spec` names, seen from `folder`; what goes wrong in the block becomes a UserError."""
-    path = folder / Path(spec).expanduser()
+    try:
+        path = folder / Path(spec).expanduser()
+    except RuntimeError:
+        raise UserError(f"no such file: '{spec}'", hint="there is no user of that name") from None
     if path.is_dir():
         raise UserError(f"'{spec}' is a folder")
     if not path.is_file():

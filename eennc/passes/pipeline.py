@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from eennc.ir.graph import Module
 from eennc.ir.op import VerifyError
@@ -167,7 +167,11 @@ class Pipeline:
         before = module.copy()
         start = time.perf_counter()
         try:
-            changed = p.run(module, ctx)
+            # a third party's pass may forget to say
+            found = cast(object, p.run(module, ctx))
+            if found not in (True, False):
+                raise TypeError(f"run must return whether it changed anything, not {found!r}")
+            changed = bool(found)
             if self.verify:
                 verify(module)
         except UserError:

@@ -1,8 +1,11 @@
-"""numba's compiler with a type, cached beside the package or where NUMBA_CACHE_DIR says."""
+"""numba's compiler with a type, cached beside the package or where NUMBA_CACHE_DIR says, until a source changes."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -13,7 +16,19 @@ def compiled(function: F) -> F:
     import numba  # takes a second to import
 
     try:
-        return cast(F, numba.njit(cache=True)(function))  # type: ignore[no-untyped-call]
+        made: Any = numba.njit(cache=True)(function)  # type: ignore[no-untyped-call]
     except RuntimeError:
         # numba finds no place for its cache
         return cast(F, numba.njit(function))  # type: ignore[no-untyped-call]
+    # numba looks at the age of the function's own file, but has the functions of other files built in
+    made._cache._cache_file._source_stamp = _sources()
+    return cast(F, made)
+
+
+@functools.cache
+def _sources() -> str:
+    """SHA-256 of all files with compiled functions, hexadecimal."""
+    digest = hashlib.sha256()
+    for file in sorted((Path(__file__).parent / "solvers").glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

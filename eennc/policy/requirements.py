@@ -82,6 +82,8 @@ def judge(requirement: Requirement, tables: Tables, policy: Policy) -> Verdict:
         half95 = max(one_sided * estimate.standard_error, estimate.least[1])
         point, lower, upper = estimate.value, estimate.value - half, estimate.value + half
         bound = point - half95 if requirement.at_least else point + half95
+        if requirement.quantity != "mean_macs":
+            point, lower, upper, bound = (min(max(value, 0.0), 1.0) for value in (point, lower, upper, bound))
     judged = point if requirement.statistic == "point" else bound
     met = judged >= requirement.limit - 1e-9 if requirement.at_least else judged <= requirement.limit + 1e-9
     return Verdict(requirement, bool(met), point, lower, upper, bound, len(table))

@@ -64,7 +64,7 @@ def measure(session: HostSession, split: Split, *, timed: int = 500, progress: P
 
     For the latency base and early-exit network take turns sample by sample, so that a slower machine slows both.
     """
-    x = split.x
+    x, counts = split.x, _counts(split)
     prediction = session.predict(x)
     base_classes = session.base_scores(x).argmax(axis=1)
     exits = len(session.manifest.exits)
@@ -75,21 +75,32 @@ def measure(session: HostSession, split: Split, *, timed: int = 500, progress: P
     right = None if split.y is None else prediction.classes == split.y
     return Measurement(
         samples=len(x),
-        accuracy=None if right is None else float(right.mean()),
-        base_accuracy=None if split.y is None else float((base_classes == split.y).mean()),
-        balanced_accuracy=None if split.y is None else balanced(prediction.classes, split.y),
-        base_balanced_accuracy=None if split.y is None else balanced(base_classes, split.y),
+        accuracy=None if right is None else float(counts @ right),
+        base_accuracy=None if split.y is None else float(counts @ (base_classes == split.y)),
+        balanced_accuracy=None if split.y is None else balanced(prediction.classes, split.y, counts),
+        base_balanced_accuracy=None if split.y is None else balanced(base_classes, split.y, counts),
         exits=tuple(
-            _exit(k, session, prediction.exit, right, None if times is None else (rows, times[1]))
+            _exit(k, session, prediction.exit, right, counts, None if times is None else (rows, times[1]))
             for k in range(exits + 1)
         ),
         latency=None if times is None else _latency(session.threads, *times),
     )
 
 
-def balanced(answers: Array, labels: NDArray[np.int64]) -> float:
-    """Mean recall over the classes that are there."""
-    return float(np.mean([(answers[labels == c] == c).mean() for c in np.unique(labels)]))
+def _counts(split: Split) -> NDArray[np.float64]:
+    """What each sample counts, float64 [n], adding up to 1."""
+    weights = np.ones(len(split)) if split.weights is None else split.weights
+    return weights / weights.sum()
+
+
+def balanced(answers: Array, labels: NDArray[np.int64], counts: NDArray[np.float64]) -> float:
+    """Mean recall over the classes that are there; a sample counts `counts`."""
+    recalls = [
+        counts[here] @ (answers[here] == c) / counts[here].sum()
+        for c in np.unique(labels)
+        if counts[here := labels == c].sum() > 0
+    ]
+    return float(np.mean(recalls))
 
 
 def _interleaved(
@@ -133,10 +144,12 @@ def _exit(
     session: HostSession,
     exit: Array,
     right: NDArray[np.bool_] | None,
+    counts: NDArray[np.float64],
     timed: tuple[NDArray[np.int64], NDArray[np.float64]] | None,
 ) -> ExitMeasure:
     specs = session.manifest.exits
     here = exit == number
+    any_here = counts[here].sum() > 0
     median = None
     if timed is not None:
         rows, times = timed
@@ -145,7 +158,7 @@ def _exit(
     return ExitMeasure(
         exit=number,
         place=specs[number].place if number < len(specs) else "classifier",
-        share=float(here.mean()),
-        accuracy=float(right[here].mean()) if right is not None and here.any() else None,
+        share=float(counts @ here),
+        accuracy=float(counts[here] @ right[here] / counts[here].sum()) if right is not None and any_here else None,
         median_us=median,
     )

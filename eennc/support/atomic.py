@@ -42,13 +42,11 @@ def atomic_folder(path: Path) -> Generator[Path]:
         temporary.chmod(0o755)
         if path.exists():
             path.rename(old)
-        try:
-            temporary.rename(path)
-        except BaseException:
-            if old.exists() and not path.exists():
-                old.rename(path)
-            raise
+        temporary.rename(path)
     finally:
+        # wherever it was interrupted: the new folder, or else the old one
+        if old.exists() and not path.exists():
+            old.rename(path)
         for left in (temporary, old):
             if left.exists():
                 shutil.rmtree(left, ignore_errors=True)

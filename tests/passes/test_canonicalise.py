@@ -11,13 +11,15 @@ from random_networks import networks
 
 from eennc.ir.graph import Graph, Module
 from eennc.ir.interpreter import run_module
+from eennc.ir.ops.add import Add
+from eennc.ir.ops.average_pool import AveragePool
 from eennc.ir.ops.batch_norm import BatchNorm
 from eennc.ir.ops.candidate import Candidate
 from eennc.ir.ops.concat import Concat
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.relu import Relu
-from eennc.ir.types import TensorType
+from eennc.ir.types import DType, Layout, TensorType
 from eennc.ir.values import Argument, Weight
 from eennc.ir.verifier import verify
 from eennc.passes import register
@@ -229,3 +231,26 @@ def test_time_grows_with_the_ops():
     start = time.process_time()
     Pipeline(build_passes([("canonicalise", {})])).run(module, Context())
     assert time.process_time() - start < 4
+
+
+def test_channels_last_maps_are_seen_as_such():
+    """A window as large as channels and height is not the whole map; a number per row is not one per channel."""
+    last = TensorType(("N", 8, 4, 4), DType.F32, Layout.CHANNELS_LAST)
+    x = Argument("x", last)
+    pool = AveragePool(x=x, kernel=(4, 4))
+    module = Module("pool", Graph("main", [x], [pool], [pool.result]))
+    assert not PASSES.get("simplify-shapes")().run(module, Context())
+    whole = AveragePool(x=x, kernel=(8, 4))
+    module = Module("pool", Graph("main", [x], [whole], [whole.result]))
+    original = outputs(module)
+    assert PASSES.get("simplify-shapes")().run(module, Context())
+    assert module.main.ops[0].name == "nn.global_average_pool"
+    assert_same(outputs(module), original)
+    random = np.random.default_rng(0)
+    for shape, folded in (((1, 8, 1, 1), False), ((8, 1, 1), False), ((8,), True), ((1, 1, 1, 8), True)):
+        conv = Conv(x=x, weight=Weight("w", random.normal(size=(8, 4, 1, 1)).astype(np.float32)))
+        add = Add(a=conv.result, b=Weight("c", random.normal(size=shape).astype(np.float32)))
+        module = Module("conv", Graph("main", [x], [conv, add], [add.result]))
+        original = outputs(module)
+        assert PASSES.get("fold-batchnorm")().run(module, Context()) == folded
+        assert_same(outputs(module), original)

@@ -276,3 +276,13 @@ argument %x : tensor<Nx3xf32>
 
 def test_the_preset_is_in_order():
     check_order(build_passes(PRESET))
+
+
+def test_a_pass_that_forgets_to_say_whether_it_changed_anything_is_named(tmp_path):
+    @dataclass(frozen=True)
+    class Forgetful(Pass):
+        def run(self, module, ctx):
+            pass
+
+    with pytest.raises(PassFailed, match=r"pass 'forgetful' failed: TypeError: run must return whether"):
+        Pipeline([Forgetful()], reproducers=tmp_path).run(small(), Context())

@@ -1,9 +1,12 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import eennc
 
 SOLVE = """
 import sys
@@ -27,6 +30,26 @@ def test_machine_code_is_cached_where_that_is_possible(tmp_path: Path, writable:
     )
     assert done.stdout == "shared\n", done.stderr
     assert list(tmp_path.rglob("*.nbc")) if writable else cache.is_file()
+
+
+def test_machine_code_is_not_older_than_the_functions_built_into_it(tmp_path: Path) -> None:
+    """A function of another file is edited between two runs with one cache."""
+    package = tmp_path / "eennc"
+    shutil.copytree(Path(eennc.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    helper = package / "policy/solvers/problem.py"
+    found = []
+    for edit in ("        return loss", "        return loss + 100"):
+        helper.write_text(helper.read_text().replace("        return loss\n", f"{edit}\n"))
+        done = subprocess.run(
+            [sys.executable, "-c", SOLVE.replace(".solver", ".thresholds"), str(Path(__file__).parent)],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        found.append(done.stdout)
+    assert "inf" not in found[0]
+    assert "inf" in found[1]
 
 
 def test_tables_and_reports_do_not_wait_for_numba() -> None:

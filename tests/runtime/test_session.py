@@ -150,7 +150,9 @@ def test_measures_accuracy_and_exits(tmp_path: Path) -> None:
     assert measured.accuracy == 0.75
     base = run_graph(module, without_exits(module.main), [x])[0].argmax(axis=1)
     assert measured.base_accuracy == pytest.approx((base == y).mean())
-    assert measured.balanced_accuracy == pytest.approx(balanced(expected.scores.argmax(axis=1), y))
+    assert measured.balanced_accuracy == pytest.approx(
+        balanced(expected.scores.argmax(axis=1), y, np.full(len(y), 1 / len(y)))
+    )
     shares = np.bincount(expected.exit, minlength=3) / 64
     assert [exit.share for exit in measured.exits] == pytest.approx(list(shares))
     assert [exit.place for exit in measured.exits] == ["block0", "block1", "classifier"]
@@ -174,8 +176,14 @@ def test_measures_without_labels_and_without_a_clock(tmp_path: Path) -> None:
 
 
 def test_balanced_accuracy_is_the_mean_recall() -> None:
-    assert balanced(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])) == 0.75
-    assert balanced(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 2])) == 0.5
+    even = np.full(4, 0.25)
+    assert balanced(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), even) == 0.75
+    assert balanced(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 2]), even) == 0.5
+    assert balanced(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), np.array([0.1, 0.1, 0.2, 0.6])) == pytest.approx(
+        0.875
+    )
+    # a class that counts nothing is not there
+    assert balanced(np.array([0, 0, 0, 0]), np.array([0, 0, 0, 2]), np.array([0.5, 0.25, 0.25, 0])) == 1
 
 
 def test_runs_without_torch(tmp_path: Path) -> None:
@@ -190,3 +198,18 @@ def test_runs_without_torch(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"(2, {CLASSES})"
+
+
+def test_weights_count(tmp_path: Path) -> None:
+    """A sample of weight 3 is as three samples."""
+    session = load(build(tmp_path / "build", eenn(0, 2), batch="free"))
+    x = samples(12)
+    y = (session.predict(x).classes + (np.arange(12) % 3 == 0)) % CLASSES
+    weights = np.where(np.arange(12) < 4, 3.0, 1.0)
+    rows = np.repeat(np.arange(12), weights.astype(int))
+    once = measure(session, Split("test", x, y, weights=weights), timed=0)
+    often = measure(session, Split("test", x[rows], y[rows]), timed=0)
+    for name in ("accuracy", "base_accuracy", "balanced_accuracy", "base_balanced_accuracy"):
+        assert getattr(once, name) == pytest.approx(getattr(often, name))
+    assert [exit.share for exit in once.exits] == pytest.approx([exit.share for exit in often.exits])
+    assert [exit.accuracy for exit in once.exits] == pytest.approx([exit.accuracy for exit in often.exits])

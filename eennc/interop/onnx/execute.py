@@ -74,7 +74,7 @@ def session_of(graph: Graph, *, threads: int = 0) -> Session:
     for tensor in model.graph.initializer:
         if tensor.name in inside:
             tensor.raw_data = emitter.arrays[tensor.name].tobytes()
-    declare_external(model)
+    declare_external(model, emitter.arrays.keys() - inside)
     weights = {name: array for name, array in emitter.arrays.items() if name not in inside}
     return Session(model, threads=threads, weights=weights)
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Container, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any, cast
 import numpy as np
 import onnx
 
-from eennc.interop.onnx.files import is_external
 from eennc.ir.types import Array, DType
 from eennc.support.diagnostics import Place, UserError
 
@@ -112,10 +111,10 @@ def _ports(nodes: Sequence[Any]) -> tuple[Port, ...]:
     return tuple(Port(node.name, _DTYPES.get(node.type), tuple(node.shape)) for node in nodes)
 
 
-def declare_external(model: onnx.ModelProto) -> None:
-    """Mark the initializers of the main graph that have no content as external, so that a session takes `weights`."""
+def declare_external(model: onnx.ModelProto, names: Container[str]) -> None:
+    """Mark the initializers of the main graph called so as external, so that a session takes `weights`."""
     for tensor in model.graph.initializer:
-        if not tensor.raw_data and not is_external(tensor):
+        if tensor.name in names:
             tensor.data_location = onnx.TensorProto.EXTERNAL
             tensor.external_data.add(key="location", value="given to the session")
 

@@ -6,11 +6,19 @@ from collections.abc import Sequence
 
 from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import NotExpressible
+from eennc.support.diagnostics import UserError
 
 
 def pads_of(node: Node, kernel: Sequence[int]) -> tuple[int, ...]:
-    """The explicit pads, begins then ends; `auto_pad` is worked out from the input's shape (ONNX, operator Conv)."""
+    """The explicit pads, begins then ends; `auto_pad` is worked out from the input's shape (ONNX, operator Conv).
+
+    Raises UserError for steps below 1 and for an `auto_pad` that ONNX does not have.
+    """
     mode = node.attr("auto_pad", "NOTSET")
+    if min((*node.attr("strides", ()), *node.attr("dilations", ()), *kernel), default=1) < 1:
+        raise UserError(f"{node.origin}: kernel, strides and dilations must be at least 1")
+    if mode not in ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise UserError(f"{node.origin}: auto_pad cannot be '{mode}'")
     if mode in ("NOTSET", ""):
         return tuple(node.attr("pads", ()))
     if mode == "VALID":

@@ -18,7 +18,7 @@ from eennc.ir.ops.dense import Dense
 from eennc.ir.ops.div import Div
 from eennc.ir.ops.mul import Mul
 from eennc.ir.ops.sub import Sub
-from eennc.ir.types import Array
+from eennc.ir.types import Array, Layout
 from eennc.ir.values import Value, Weight
 from eennc.passes.base import Context, Pass
 from eennc.passes.canonicalise.walk import Walk, WeightNames, rewrite
@@ -76,9 +76,10 @@ class FoldBatchnorm(Pass):
     def _affine(self, op: Op, before: Conv | Dense) -> Affine | None:
         """What `op` does to a channel of `before`'s result."""
         rank = before.result.type.rank
-        axis = 1 if isinstance(before, Conv) else rank - 1
+        first = isinstance(before, Conv) and before.result.type.layout is not Layout.CHANNELS_LAST
+        axis = 1 if first else rank - 1
         if isinstance(op, BatchNorm):
-            return op.factors() if axis == 1 else None
+            return op.factors() if isinstance(before, Conv) or axis == 1 else None
         if not self.constants or not isinstance(op, (Add, Sub, Mul, Div)):
             return None
         constant = _per_channel(cast(Weight, op.b if op.a is before.result else op.a), rank, axis)

@@ -24,6 +24,7 @@ from eennc.ir.ops.unsqueeze import Unsqueeze
 from eennc.ir.shapes import known_shape
 from eennc.ir.types import BATCH, UNKNOWN, Dim, TensorType
 from eennc.ir.values import Result, Value, Weight
+from eennc.ir.windows import spatial_axes, spatial_shape
 from eennc.passes.base import Context, Pass
 from eennc.passes.canonicalise.walk import Walk, WeightNames, rewrite
 
@@ -156,7 +157,7 @@ def _remaining(type: TensorType, entries: Sequence[Dim]) -> Dim | None:
 
 
 def _global_pool(op: AveragePool | MaxPool) -> list[Op] | None:
-    whole = op.x.type.shape[2:] == op.kernel and not op.pads and not op.dilations
+    whole = spatial_shape(op, op.x.type, "x") == op.kernel and not op.pads and not op.dilations
     if not whole:
         return None
     return [GlobalAveragePool(x=op.x) if isinstance(op, AveragePool) else GlobalMaxPool(x=op.x)]
@@ -164,9 +165,8 @@ def _global_pool(op: AveragePool | MaxPool) -> list[Op] | None:
 
 def _global_mean(op: ReduceMean) -> list[Op] | None:
     type = op.x.type
-    spatial = range(2, type.rank)
     axes = sorted(axis + type.rank if axis < 0 else axis for axis in op.axes)
-    if type.rank not in (3, 4) or axes != list(spatial) or not type.known or not type.dtype.is_float or type.layout:
+    if type.rank not in (3, 4) or axes != list(spatial_axes(type)) or not type.known or not type.dtype.is_float:
         return None
     pooled = GlobalAveragePool(x=op.x)
     if op.keepdims:

@@ -73,12 +73,17 @@ class InsertExits(Pass):
     reduction: Reduction = "average+max"
     """How the feature map is pooled (not for a blueprint)."""
     grid: Annotated[int, Ge(1), Le(LARGEST_GRID)] = 4
-    """Cells a side of the pooled map; fewer where the features of the training data would not fit cache_limit."""
+    """Cells a side of the pooled map (a blueprint has the classifier's); fewer where the features of the training data
+    would not fit cache_limit."""
     hidden: Annotated[int, Ge(1), Le(65536)] | None = None
     """Width of the hidden layer of an mlp; none: 16 to 256, the widest whose head has at most 3 % of all MACs
     and a million parameters."""
     cache_limit: Annotated[int, Ge(0)] = CACHE_LIMIT
-    """Bytes that the cached features (float16) of the training data may take."""
+    """Bytes that the cached features (as float16) of the training data may take; decides the grid, down to 1."""
+
+    def __post_init__(self) -> None:
+        if self.head != "mlp" and self.hidden is not None:
+            raise ValueError(f"hidden is for head: mlp, not {self.head}")
 
     def run(self, module: Module, ctx: Context) -> bool:
         """Replace the marks; without marks nothing changes where exits stand already."""

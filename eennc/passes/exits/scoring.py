@@ -47,11 +47,11 @@ def score_table(module: Module, split: Split, ctx: Context) -> ScoreTable:
     graph = all_evidence(module.main) if apart else all_scores(module.main)
     labels = split.labels
     # thresholds and temperatures are in the exits, which this graph has not
-    key = key_of("scores", 2, Module("scores", graph).fingerprint(), split.digest)
+    key = key_of("scores", 2, Module("scores", graph).fingerprint(), Split("", split.x).digest)
     stored = ctx.cache.arrays(
         "scores",
         key,
-        lambda: {"scores": np.stack(answers(module, graph, split.x, ctx.progress)).astype(np.float32)},
+        lambda: {"scores": np.stack(answers(module, graph, split.x, ctx.progress)).astype(np.float32, copy=False)},
     )
     return ScoreTable(
         split=split.name,

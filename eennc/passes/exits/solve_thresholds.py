@@ -39,25 +39,34 @@ class SolveThresholds(Pass):
     metric: Metric = "accuracy"
     """What the limit is on."""
     statistic: Statistic = "upper95"
-    """What must keep the limit: the loss on calibration (point), or its one-sided 95 % upper bound."""
+    """What must keep the limit: the loss on calibration (point), or its one-sided 95 % upper bound. The bound is of the
+    policy on the samples that chose it, the choice not accounted for: on new data the limit is broken more often than
+    in 5 % of cases, the more so the more exits and the fewer samples there are."""
     rule: Rule | None = None
     """How an exit decides: by the largest probability or by the lead of the largest logit, at a temperature that is
     fitted; none: by the rule that the exits have."""
     thresholds: Literal["shared", "per-exit"] = "shared"
     """One threshold on temperature-scaled confidence, or one per exit."""
     solver: Literal["auto", "exact", "descent", "independent"] = "auto"
-    """For thresholds per exit: by size, enumeration, descent, or the paper's independent exits on 13 steps."""
+    """For thresholds per exit: by size, enumeration, or descent. independent: the paper's method, which takes exits as
+    independent and has a grid of 13 thresholds per exit, whatever `thresholds` and `steps` say."""
     steps: Annotated[int, Ge(2), Le(100_000)] = 100
-    """Thresholds that are tried per exit."""
+    """Thresholds that are tried per exit, where they are per exit."""
     max_exits: Annotated[int, Ge(0)] | None = None
     """Most exits that stay; none: as many as pay."""
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
     """Share of the base network's MACs that each exit must save to stay, where the threshold is shared."""
 
+    def __post_init__(self) -> None:
+        if self.thresholds == "shared" and self.solver in ("exact", "descent"):
+            raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
+
     def run(self, module: Module, ctx: Context) -> bool:
         """Set thresholds and temperatures, and remove the exits that do not stay."""
         from eennc.policy.solve import solve  # numba is slow to import
 
+        if module.stage == "segmented":
+            raise UserError("solve-thresholds: the module is segmented already", hint="put it before form-segments")
         for exit in exits_of(module.main):
             if self.rule is not None and self.rule != "margin" and exit.evidence.type.quant is not None:
                 raise UserError(

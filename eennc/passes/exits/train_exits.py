@@ -63,6 +63,7 @@ class TrainExits(Pass):
 
     requires: ClassVar[frozenset[str]] = frozenset({"exits"})
     ensures: ClassVar[frozenset[str]] = frozenset({"trained-heads"})
+    invalidates: ClassVar[frozenset[str]] = frozenset({"thresholds"})
     needs: ClassVar[frozenset[str]] = frozenset({"train"})
 
     epochs: Annotated[int, Ge(1), Le(100_000)] | None = Recipe.epochs

@@ -46,7 +46,7 @@ def modules(draw: st.DrawFn) -> Module:
     marked = draw(st.lists(st.sampled_from(makers), unique=True)) if makers else []
     module.main.rewrite({op: (op, Candidate(x=op.result, place=f"p{i}")) for i, op in enumerate(marked)}, {})
     if marked:
-        InsertExits(hidden=3, head=draw(st.sampled_from(["mlp", "linear"]))).run(module, Context())
+        draw(st.sampled_from([InsertExits(hidden=3), InsertExits(head="linear")])).run(module, Context())
     for exit in exits_of(module.main):
         exit.attrs["threshold"] = draw(st.floats(0.3, 1))
         exit.attrs["temperature"] = draw(st.floats(0.5, 2))

@@ -302,7 +302,7 @@ def test_blueprints(kind: str, reduction: Reduction, grid: int, hidden: tuple[in
         y = net.relu(net.dense(y, width))
     module = net.module(net.dense(y, 3))
     assert blueprint_of(module.main) == Blueprint(hidden, reduction, grid)
-    heads = heads_of(placed(module, InsertExits(head="blueprint", reduction="average+max", hidden=99)))
+    heads = heads_of(placed(module, InsertExits(head="blueprint", reduction="average+max")))
     assert [head.hidden for head in heads[:1]] == [hidden]
     assert heads[0].width == 4 * (30 if kind == "flat" else 1)
 
@@ -354,3 +354,9 @@ def test_real_models(name: str, shared_data: Path) -> None:
     assert len(without_exits(module.main).ops) == found
     np.testing.assert_array_equal(run_graph(module, module.main, [x])[0], expected)
     assert all(len(exit.carry) == 1 for exit in exits_of(module.main))
+
+
+@pytest.mark.parametrize("head", ["linear", "blueprint"])
+def test_an_option_for_another_head_is_refused(head: str) -> None:
+    with pytest.raises(ValueError, match=f"hidden is for head: mlp, not {head}"):
+        InsertExits(head=head, hidden=8)

@@ -12,11 +12,13 @@ from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_module
 from eennc.passes.base import Context, Results
 from eennc.passes.cost import AnnotateCost, module_cost
+from eennc.passes.exits.form_segments import FormSegments
 from eennc.passes.exits.solve_thresholds import SolveThresholds
 from eennc.passes.exits.train_exits import TrainExits
 from eennc.policy.evaluate import evaluate
 from eennc.policy.summary import Summary
 from eennc.policy.table import Policy, Tables
+from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Silent
 
 
@@ -95,3 +97,31 @@ def test_costs_that_were_annotated_stay_true(trained: tuple[Module, Context]) ->
         module, _ = solved((annotated, trained[1]), limit=0.1, max_exits=max_exits)
         costs = [cost.path.macs for cost in module_cost(module).exits]
         assert [exit.notes["macs_to_here"] for exit in exits_of(module.main)] == costs
+
+
+def test_options_that_would_do_nothing_are_refused() -> None:
+    for solver in ("exact", "descent"):
+        with pytest.raises(ValueError, match="is for thresholds: per-exit"):
+            SolveThresholds(solver=solver)
+        SolveThresholds(solver=solver, thresholds="per-exit")
+
+
+def test_a_segmented_module_is_refused(trained: tuple[Module, Context]) -> None:
+    module = deepcopy(trained[0])
+    FormSegments().run(module, trained[1])
+    with pytest.raises(UserError, match="segmented already"):
+        SolveThresholds().run(module, trained[1])
+
+
+@pytest.mark.parametrize("rule", ["margin", "max_probability"])
+def test_rules(trained: tuple[Module, Context], rule: str) -> None:
+    module, ctx = solved(trained, limit=0.1, rule=rule)
+    assert {exit.rule for exit in exits_of(module.main)} == {rule}
+    table = ctx.results.get(Tables).test
+    assert table is not None
+    assert table.rule == rule
+    outcome = run_module(module, [ctx.data.need("test", "this").x])
+    policy = ctx.results.get(Policy)
+    taken = evaluate(table, ctx.results.get(Tables).costs, policy).exit
+    differ = np.searchsorted(np.append(np.flatnonzero(policy.active), len(policy.active)), taken) != outcome.exit
+    assert differ.sum() <= ctx.results.get(Summary).test.near_threshold

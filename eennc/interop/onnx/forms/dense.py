@@ -47,7 +47,7 @@ def transposed(node: Node, weight: Weight) -> Weight:
 def _scaled(node: Node, weight: Weight, factor: float) -> Weight:
     if factor == 1.0:
         return weight
-    return node.derived(weight, f"times_{factor:g}", lambda array: array * array.dtype.type(factor))
+    return node.derived(weight, f"times_{factor!r}", lambda array: array * array.dtype.type(factor))
 
 
 def _bias(node: Node, c: Value, beta: float, out: int) -> Weight | None:
