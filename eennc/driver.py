@@ -30,10 +30,11 @@ from eennc.data.sources import Spec
 from eennc.data.splits import Splits
 from eennc.ir.cuts import exits_of, without_exits
 from eennc.ir.graph import Module
+from eennc.ir.rules import Kind
 from eennc.ir.text import load_module
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import graph_cost, module_cost
-from eennc.passes.exits.classifier import find_classifier
+from eennc.passes.exits.classifier import prepare_scores
 from eennc.passes.exits.train_exits import TrainingRecord
 from eennc.passes.pipeline import GROUPS, Instrument, Pipeline, check_order, facts_of
 from eennc.passes.reproducer import PassFailed, write_reproducer
@@ -132,9 +133,10 @@ def compile(
             "the module is segmented already, so its base network is not known",
             hint="compile the module as it was before form-segments",
         )
+    facts = facts_of(module)
     if stop_after is None:
-        target.check(module)
-    check_order(whole, facts_of(module))
+        target.check(module, integers=any("int8" in held for held in (facts, *(p.ensures for p in whole))))
+    check_order(whole, facts)
     splits = splits_of(recipe, data)
     check_needs(whole, () if stop_after else recipe.requirements, splits)
     check_data(module, whole, recipe, splits, data)
@@ -208,9 +210,15 @@ def _backend(text: str | None, recipe: Recipe) -> Backend:
 
 def _all_passes(recipe: Recipe, target: Backend) -> list[Pass]:
     first: list[Pass] = [] if recipe.input is None else [recipe.input]
-    asked = [*first, *recipe.passes]
-    # a user may ask for form-segments too, to run passes of his own behind it
-    return [*asked, *(p for p in target.lowering if not any(isinstance(q, type(p)) for q in asked))]
+    whole = [*first, *recipe.passes]
+    # a user may ask for these too, to run passes of his own behind them
+    behind = len(whole)
+    for p in reversed(target.lowering):
+        asked = [index for index, q in enumerate(whole) if isinstance(q, type(p))]
+        if not asked:
+            whole.insert(behind, p)
+        behind = asked[0] if asked else behind
+    return whole
 
 
 def _up_to(last: str | None, passes: Sequence[Pass]) -> Sequence[Pass]:
@@ -305,14 +313,12 @@ def _write(
     ctx: Context,
     report: Mapping[str, Any],
 ) -> Manifest:
-    if before.module is None:
-        raise UserError(
-            "the module is segmented already, so its base network is not known",
-            hint="compile the module as it was before form-segments",
-        )
-    base = without_exits(before.module.main)
+    network = before.module or module
+    base = without_exits(network.main)
     # find-exits has said so already, unless it did not run
-    classifier = find_classifier(base)
+    attributes = network.attributes
+    if "scores" not in attributes:
+        prepare_scores(network)
     (argument,) = module.main.arguments
     with atomic_folder(folder) as temporary:
         try:
@@ -321,7 +327,7 @@ def _write(
             raise
         except Exception as error:
             message = f"backend '{target.name}' failed: {type(error).__name__}: {error}"
-            reproducer = write_reproducer(before.module, target.lowering, ctx.seed, error, Path())
+            reproducer = write_reproducer(network, target.lowering, ctx.seed, error, Path())
             raise PassFailed(message, reproducer) from error
         files = hash_files(temporary, (path.name for path in temporary.iterdir()))
         manifest = Manifest(
@@ -335,8 +341,8 @@ def _write(
             base=emitted.base,
             batch=emitted.batch,
             input=TensorSpec(argument.name, argument.type.dtype.numpy.name, argument.type.shape),
-            scores="probabilities" if classifier.probabilities else "logits",
-            classes=classifier.classes,
+            scores=cast(Kind, attributes["scores"]),
+            classes=cast(int, attributes["classes"]),
             labels=cast("tuple[str, ...] | None", module.attributes.get("labels")),
             exits=tuple(
                 ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold) for op in exits_of(module.main)

@@ -80,6 +80,36 @@ def test_a_user_may_form_segments_himself(cache):
     assert compiled.report["passes"].count("form-segments") == 1
 
 
+INT8 = QUICK.replace("solve-thresholds", "calibrate,quantize-int8,solve-thresholds")
+
+
+@pytest.mark.parametrize("passes", [QUICK, INT8, f"{QUICK},form-segments,cse"])
+def test_a_tflite_artefact_is_the_module(passes, cache, tmp_path):
+    compiled = eennc.compile(
+        model(), passes=passes, data=DATA, cache=cache, output=tmp_path / "build", backend="tflite"
+    )
+    x, y = images(60, 9)
+    expected = run_module(compiled.module, [x])
+    session = eennc.load(tmp_path / "build")
+    found = session.predict(x)
+    assert found.exit.dtype == np.int64
+    scores = expected.scores
+    if passes == INT8:
+        quant = compiled.module.main.returns[0].type.quant
+        scores = (scores.astype(np.float32) - quant.zero_point) * quant.scale
+    # LiteRT's fast kernels round in floats
+    same = found.exit == expected.exit
+    assert same.mean() > (0.9 if passes == INT8 else 0.99)
+    near = (0.02 if passes == INT8 else 1e-5) * np.abs(scores).max()
+    np.testing.assert_allclose(found.scores[same], scores[same], atol=near)
+    assert (session.base_scores(x).argmax(axis=1) == y).mean() > 0.7
+    assert compiled.manifest is not None
+    assert compiled.manifest.classes == CLASSES
+    if passes == INT8:
+        assert compiled.report["quantisation"]
+        assert compiled.report["cost"]["total"]["params"] > compiled.report["base_cost"]["params"] > 600
+
+
 def test_passes_as_instances_and_no_exit_left(cache, tmp_path):
     text = QUICK.replace("limit=0.2", "limit=0,max_exits=0")
     compiled = eennc.compile(model(), passes=text, data=DATA, cache=cache, output=tmp_path / "build")
@@ -115,6 +145,20 @@ def test_what_the_backend_cannot_write_is_refused_before_any_pass(cache, tmp_pat
         eennc.compile(baked, output=tmp_path / "build", **arguments)
     assert not timing.rows
     assert not list(tmp_path.iterdir())
+
+
+def test_tflite_refuses_before_any_pass(cache):
+    proto = model()
+    for node in proto.graph.node:
+        if node.name == "/two/Relu":
+            node.op_type = "Erf"
+    timing = Timing()
+    arguments = {"passes": QUICK, "data": DATA, "cache": cache, "instruments": [timing]}
+    with pytest.raises(UserError, match=r"cannot write ONNX Erf \(.*/two/Relu.*\)"):
+        eennc.compile(proto, backend="tflite", **arguments)
+    with pytest.raises(UserError, match="is for quantised networks"):
+        eennc.compile(model(), backend="tflite{io=int8}", **arguments)
+    assert not timing.rows
 
 
 def test_a_pass_says_which_data_it_needs(cache):

@@ -36,9 +36,18 @@ def litert(model: bytes, inputs: Sequence[np.ndarray], *, reference: bool = True
 
 def micro(model: bytes, inputs: Sequence[np.ndarray], outputs: int = 1) -> list[np.ndarray]:
     """TFLite Micro's interpreter on one sample; skips where the package is not installed."""
-    runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
-    interpreter = runtime.Interpreter.from_bytes(model, arena_size=32 << 20)
-    for index, array in enumerate(inputs):
-        interpreter.set_input(array, index)
-    interpreter.invoke()
-    return [interpreter.get_output(index) for index in range(outputs)]
+    return Micro(model).run(inputs, outputs)
+
+
+class Micro:
+    """A model in TFLite Micro's interpreter; skips where the package is not installed."""
+
+    def __init__(self, model: bytes) -> None:
+        runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
+        self.interpreter = runtime.Interpreter.from_bytes(model, arena_size=32 << 20)
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: int = 1) -> list[np.ndarray]:
+        for index, array in enumerate(inputs):
+            self.interpreter.set_input(array, index)
+        self.interpreter.invoke()
+        return [self.interpreter.get_output(index) for index in range(outputs)]

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 from eennc.ir.graph import Graph, Module
 from eennc.passes.base import Pass
 from eennc.passes.exits.form_segments import FormSegments
+from eennc.support.diagnostics import UserError
 from eennc.support.registry import Registry
 
 
@@ -31,8 +32,10 @@ class Backend:
     lowering: ClassVar[tuple[Pass, ...]] = (FormSegments(),)
     """Passes that bring the module into the form that `emit` takes."""
 
-    def check(self, module: Module) -> None:
-        """Raise UserError where `emit` will refuse what comes of `module`: asked before the passes, which take long."""
+    def check(self, module: Module, *, integers: bool) -> None:
+        """Raise UserError where `emit` will refuse what comes of `module`: asked before the passes, which take long.
+        `integers`: whether it will be quantised by then.
+        """
 
     def emit(self, module: Module, base: Graph, folder: Path) -> Emitted:
         """Write `module` (stage segmented) and the exit-free network `base` into `folder`."""
@@ -47,3 +50,13 @@ def backend(cls: BackendClass) -> BackendClass:
     """Class decorator: registers a backend under its name."""
     BACKENDS.add(cls.name, cls)
     return cls
+
+
+def check_batch(module: Module) -> None:
+    """Raise UserError for a network whose batch is baked in and not 1."""
+    baked = module.attributes.get("batch")
+    if baked not in (None, 1):
+        raise UserError(
+            f"the network takes {baked} samples at once, and each may stop at another exit",
+            hint="export it with a free batch axis, or with batch 1",
+        )

@@ -146,7 +146,7 @@ def _run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="DATA", required=True, help="file.npz with x and y, or module:function")
     parser.add_argument("--samples", metavar="N", type=_number, help="use the first N samples only")
     parser.add_argument("--timed", metavar="N", type=_number, default=500, help="how many of them to time; default 500")
-    parser.add_argument("--threads", metavar="N", type=_number, default=1, help="of onnxruntime; default 1")
+    parser.add_argument("--threads", metavar="N", type=_number, default=1, help="of the runtime; default 1")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     return parser

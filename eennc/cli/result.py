@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from eennc.cli.units import columns, count, percent, points
+from eennc.cli.units import columns, count, percent, points, size
 from eennc.driver import Compiled
 from eennc.policy.requirements import Verdict
 from eennc.policy.summary import Outcome, SplitSummary, Summary
@@ -58,8 +58,9 @@ def _weights(report: Mapping[str, Any]) -> list[str]:
     eenn, base = report["cost"], report["base_cost"]
     if eenn is None or not base["params"]:
         return []
-    total, before = eenn["total"]["params"], base["params"]
-    return [f"  parameters: {count(total)}, base {count(before)} ({percent(total / before - 1)} more)", ""]
+    shown = [f"{count(cost['params'])} in {size(cost['weight_bytes'])}" for cost in (eenn["total"], base)]
+    more = percent(eenn["total"]["params"] / base["params"] - 1)
+    return [f"  parameters: {shown[0]}, base {shown[1]} ({more} more)", ""]
 
 
 def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:

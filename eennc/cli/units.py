@@ -15,6 +15,12 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
+def size(value: float) -> str:
+    """Bytes: `940 B`, `12.3 kB`."""
+    text = count(value)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
 def percent(share: float | None) -> str:
     """`61.2 %`, or `-`."""
     return "-" if share is None else f"{100 * share:.1f} %"

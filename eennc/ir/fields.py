@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, SupportsIndex, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, TypeVar, cast, overload
 
 from eennc.ir.types import DType
 from eennc.ir.values import Value, Weight
@@ -35,6 +35,9 @@ class OperandField:
 
     def __set_name__(self, owner: type[Op], name: str) -> None:
         self.name = name
+
+    def __set__(self, op: Op, value: object) -> NoReturn:
+        raise AttributeError(f"operands are replaced in op.operands, or by op.rebuilt: '{self.name}' is for reading")
 
     def complaint(self, value: Value) -> str | None:
         """Why `value` cannot stand here, or None."""
@@ -106,6 +109,9 @@ class AttrField(Generic[T]):
 
     def __set_name__(self, owner: type[Op], name: str) -> None:
         self.name = name
+
+    def __set__(self, op: Op, value: object) -> NoReturn:
+        raise AttributeError(f"attributes are set as op.attrs['{self.name}'] = ..., or by op.rebuilt")
 
     @overload
     def __get__(self, op: None, owner: type[Op]) -> AttrField[T]: ...

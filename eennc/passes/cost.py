@@ -28,9 +28,8 @@ from eennc.support.diagnostics import UserError
 
 @dataclass(frozen=True)
 class OpCost:
-    """One op for one sample: MACs, parameters (elements of float weights), bytes of all weights, bytes of results.
-
-    Results of unknown size count 0 bytes.
+    """One op for one sample: MACs, parameters (elements of weights, without scales), bytes of all weights, bytes of
+    results. Those of unknown size count 0 bytes.
     """
 
     macs: int
@@ -77,7 +76,7 @@ class ModuleCost:
 
 def op_cost(op: Op) -> OpCost:
     """The cost of one op (not of what a call runs)."""
-    params, weight_bytes = _weights_size(op.inputs)
+    params, weight_bytes = _weights_size([op])
     return OpCost(op.macs(), params, weight_bytes, sum(_bytes(result) for result in _made(op)))
 
 
@@ -172,11 +171,12 @@ def _macs(module: Module, ops: Iterable[Op]) -> int:
     return sum(_macs(module, module.graphs[op.callee].ops) if isinstance(op, Call) else op.macs() for op in ops)
 
 
-def _weights_size(values: Iterable[Value]) -> tuple[int, int]:
-    """(elements of float weights, bytes of all weights), each weight once."""
-    weights = [value for value in dict.fromkeys(values) if isinstance(value, Weight)]
-    params = sum(weight.array.size for weight in weights if weight.type.dtype.is_float)
-    return params, sum(weight.array.nbytes for weight in weights)
+def _weights_size(ops: Iterable[Op]) -> tuple[int, int]:
+    """(parameters, bytes of all weights), each weight once."""
+    weights = {value: op for op in ops for value in op.inputs if isinstance(value, Weight)}
+    # an integer network's floats are scales, a float network's integers are shapes
+    counted = (w for w, op in weights.items() if w.type.dtype.is_float != op.name.startswith("q."))
+    return sum(weight.array.size for weight in counted), sum(weight.array.nbytes for weight in weights)
 
 
 def _bytes(value: Value) -> int:
@@ -189,7 +189,7 @@ def _made(op: Op) -> Sequence[Value]:
 
 
 def _cost(graph: Graph, ops: Sequence[Op], wanted: Sequence[Value]) -> GraphCost:
-    params, weight_bytes = _weights_size(value for op in ops for value in op.inputs)
+    params, weight_bytes = _weights_size(ops)
     return GraphCost(
         macs=sum(op.macs() for op in ops),
         params=params,

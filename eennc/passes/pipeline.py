@@ -106,10 +106,14 @@ def facts_of(module: Module) -> frozenset[str]:
             facts |= {"exits", "trained-heads"}
             if op.threshold < math.inf:
                 facts.add("thresholds")
+        elif op.name.startswith("q."):
+            facts.add("int8")
         if "macs" in op.notes:
             facts.add("costs")
     if module.stage == "segmented":
         facts.add("segments")
+    if "input_range" in module.attributes:
+        facts.add("ranges")
     return frozenset(facts)
 
 

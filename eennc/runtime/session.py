@@ -1,15 +1,15 @@
-"""An artefact on this machine, through onnxruntime."""
+"""An artefact on this machine, through onnxruntime or LiteRT."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from eennc.artifact import Manifest, read_manifest, sha256_of
-from eennc.interop.onnx.session import Session
 from eennc.ir.types import Array, FloatArray
 from eennc.support.diagnostics import Place, UserError
 
@@ -32,6 +32,14 @@ class Prediction:
         return self.scores.argmax(axis=1)
 
 
+class Engine(Protocol):
+    """What runs a file."""
+
+    def run(self, x: Array) -> list[Array]:
+        """The file's outputs for a batch of its input."""
+        ...
+
+
 class HostSession:
     """An artefact that is loaded; `load` makes one."""
 
@@ -39,7 +47,7 @@ class HostSession:
         self.folder = folder
         self.manifest = manifest
         self.threads = threads
-        self._session = Session(folder / manifest.model, threads=threads)
+        self._session = _engine(folder / manifest.model, threads)
 
     def predict(self, x: Array) -> Prediction:
         """Scores and exits of samples [n, ...] in the artefact's input dtype; n is free, whatever its batch.
@@ -49,7 +57,7 @@ class HostSession:
         check_input(x, self.manifest)
         parts = [(self._session.run(chunk), taken) for chunk, taken in self._chunks(x)]
         scores = np.concatenate([found[0][:taken] for found, taken in parts])
-        return Prediction(scores, np.concatenate([found[1][:taken] for found, taken in parts]))
+        return Prediction(scores, np.concatenate([found[1][:taken] for found, taken in parts]).astype(np.int64))
 
     def base_scores(self, x: Array) -> FloatArray:
         """Scores [n, classes] of the base network; raises UserError where the artefact has none."""
@@ -73,11 +81,21 @@ class HostSession:
         scores, exit = self._session.run(x)
         return scores, int(exit[0])
 
-    def base(self) -> Session:
+    def base(self) -> Engine:
         """The base network; raises UserError where the artefact has none."""
         if self.manifest.base is None:
             raise UserError(f"the artefact in '{self.folder}' holds no base network to compare with")
-        return Session(self.folder / self.manifest.base, threads=self.threads)
+        return _engine(self.folder / self.manifest.base, self.threads)
+
+
+def _engine(path: Path, threads: int) -> Engine:
+    if path.suffix == ".tflite":
+        from eennc.interop.tflite.session import LiteSession  # LiteRT is slow to import
+
+        return LiteSession(path, threads=threads)
+    from eennc.interop.onnx.session import Session
+
+    return Session(path, threads=threads)
 
 
 def check_input(x: Array, manifest: Manifest) -> None:
@@ -95,7 +113,7 @@ def check_input(x: Array, manifest: Manifest) -> None:
 
 
 def load(folder: str | Path, *, threads: int = 1) -> HostSession:
-    """Load an artefact from its folder. `threads`: onnxruntime's, 0 for its own choice.
+    """Load an artefact from its folder. `threads`: the runtime's, 0 for its own choice.
 
     Raises UserError where the folder holds none, a file is missing or not the one that was written, or the artefact
     does not run here.
@@ -108,7 +126,7 @@ def load(folder: str | Path, *, threads: int = 1) -> HostSession:
             raise UserError("a file of the artefact is missing", place=Place(str(path)), hint="compile again")
         if sha256_of(path) != digest:
             raise UserError("the file is not the one that was written", place=Place(str(path)), hint="compile again")
-    if not manifest.model.endswith(".onnx"):
+    if not manifest.model.endswith((".onnx", ".tflite")):
         raise UserError(f"an artefact of the {manifest.backend} backend does not run here")
     return HostSession(folder, manifest, threads=threads)
 

@@ -142,6 +142,14 @@ def test_both_layouts_mean_the_same(name, case):
     assert other.macs() == op.macs()
 
 
+def test_fields_are_for_reading():
+    """Else an assignment would hide the field and change nothing."""
+    op = Dense(x=Argument("x", TensorType((2, 3))), weight=Weight("w", np.zeros((4, 3), np.float32)))
+    for name in ("x", "activation"):
+        with pytest.raises(AttributeError, match=r"op\.(operands|attrs)"):
+            setattr(op, name, 1)
+
+
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
 def test_confidence_is_the_largest_softmax(temperature):
     logits = np.random.default_rng(1).normal(0, 4, (50, 7))

@@ -8,9 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le
 
-from eennc.backends.base import Backend, Emitted, backend
+from eennc.backends.base import Backend, Emitted, backend, check_batch
 from eennc.ir.graph import Graph, Module
-from eennc.support.diagnostics import UserError
 
 
 @backend
@@ -31,20 +30,15 @@ class OnnxBackend(Backend):
     """Bytes of weights above which they go into a file beside the model. onnxruntime copies weights that are inside
     once for each level of nesting: 94 MB of them and 8 exits take 1.1 GiB, with a file beside 0.2 GiB."""
 
-    def check(self, module: Module) -> None:
+    def check(self, module: Module, *, integers: bool) -> None:
         """Raises UserError for a network whose batch is baked in and not 1."""
-        baked = module.attributes.get("batch")
-        if baked not in (None, 1):
-            raise UserError(
-                f"the network takes {baked} samples at once, and each may stop at another exit",
-                hint="export it with a free batch axis, or with batch 1",
-            )
+        check_batch(module)
 
     def emit(self, module: Module, base: Graph, folder: Path) -> Emitted:
         """Write model.onnx and base.onnx. Raises as `check` does."""
         from eennc.backends.onnx.emission import write_base, write_model  # onnx is slow to import
 
-        self.check(module)
+        check_batch(module)
         free = self.batch == "free" and "batch" not in module.attributes
         write_model(module, folder / "model.onnx", free=free, external_above=self.external_above)
         write_base(base, folder / "base.onnx", free=free, external_above=self.external_above)

@@ -54,6 +54,7 @@ class QuantizeInt8(Pass):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset({"ranges"})
+    ensures: ClassVar[frozenset[str]] = frozenset({"int8"})
     invalidates: ClassVar[frozenset[str]] = frozenset({"ranges", "costs", "thresholds"})
     needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
 

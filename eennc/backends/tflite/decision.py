@@ -1,0 +1,97 @@
+"""Whether an exit fires, in operators that LiteRT and TFLite Micro have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from eennc.interop.tflite.builder import Subgraph
+from eennc.ir.ops.exit import Exit
+from eennc.ir.rules import SMALLEST_PROBABILITY
+from eennc.ir.types import DType, TensorType
+
+
+def leaves(op: Exit, emit: Subgraph) -> int:
+    """Write the rule of an exit; returns the tensor that says whether the sample leaves, bool [1]."""
+    return _Decision(op, emit).margin() if op.rule == "margin" else _Decision(op, emit).max_probability()
+
+
+class _Decision:
+    def __init__(self, op: Exit, emit: Subgraph) -> None:
+        self.op = op
+        self.emit = emit
+        self.classes = int(op.evidence.type.concrete(1)[1])
+        self.place = f"{op.place}/confidence"
+
+    def max_probability(self) -> int:
+        """max softmax(z / temperature) >= threshold."""
+        scores = self._logits()
+        beta = {"beta": float(np.float32(1 / self.op.temperature))}
+        soft = self._made("SOFTMAX", [scores], self.classes, ("SoftmaxOptions", beta))
+        largest = self._reduced("REDUCE_MAX", soft, keep=False)
+        return self._compared("GREATER_EQUAL", largest, self.op.threshold)
+
+    def margin(self) -> int:
+        """Whether one class alone is nearer to the largest logit than the threshold: TFLite Micro has no top 2.
+
+        In integers the limit lies halfway between two steps, so that floats cannot round to the other side.
+        """
+        op = self.op
+        scores = self._logits()
+        largest = self._reduced("REDUCE_MAX", scores, keep=True)
+        none = {"fusedActivationFunction": 0}
+        behind = self._made("SUB", [largest, scores], self.classes, ("SubOptions", none))
+        if op.evidence.type.quant is not None:
+            limit = (op.levels() - 0.5) * op.unit
+        else:
+            factor = self._constant(np.float32(1 / op.temperature), "factor")
+            behind = self._made("MUL", [behind, factor], self.classes, ("MulOptions", none))
+            limit = op.threshold
+        near = self._made(
+            "LESS", [behind, self._constant(limit, "limit")], self.classes, ("LessOptions", {}), DType.BOOL
+        )
+        counted = self._made("CAST", [near], self.classes, ("CastOptions", {}))
+        count = self._reduced("SUM", counted, keep=False)
+        return self._compared("LESS", count, 1.5)
+
+    def _logits(self) -> int:
+        """What the rule looks at as float logits."""
+        op, scores = self.op, self.emit.of(self.op.evidence)
+        if op.evidence.type.quant is not None:
+            return self._made("DEQUANTIZE", [scores], self.classes, ("DequantizeOptions", {}), version=2)
+        if op.evidence_kind == "probabilities":
+            least = self._constant(SMALLEST_PROBABILITY, "least")
+            bounded = self._made("MAXIMUM", [scores, least], self.classes, ("MaximumMinimumOptions", {}))
+            return self._made("LOG", [bounded], self.classes, None)
+        return scores
+
+    def _made(
+        self,
+        kind: str,
+        inputs: list[int],
+        size: int,
+        options: tuple[str, Mapping[str, Any]] | None,
+        dtype: DType = DType.F32,
+        version: int = 1,
+    ) -> int:
+        made = self.emit.tensor(TensorType((1, size), dtype), f"{self.place}/{kind.lower()}")
+        self.emit.operator(kind, inputs, [made], options, version=version)
+        return made
+
+    def _reduced(self, kind: str, x: int, *, keep: bool) -> int:
+        axes = self.emit.constant(np.array([1], np.int32), f"{self.place}/axes")
+        type = TensorType((1, 1) if keep else (1,))
+        made = self.emit.tensor(type, f"{self.place}/{kind.lower()}")
+        self.emit.operator(kind, [x, axes], [made], ("ReducerOptions", {"keepDims": keep}))
+        return made
+
+    def _compared(self, kind: str, x: int, limit: float) -> int:
+        table = "LessOptions" if kind == "LESS" else "GreaterEqualOptions"
+        made = self.emit.tensor(TensorType((1,), DType.BOOL), f"{self.op.place}/leaves")
+        self.emit.operator(kind, [x, self._constant(limit, "threshold")], [made], (table, {}))
+        return made
+
+    def _constant(self, value: float | np.float32, role: str) -> int:
+        return self.emit.constant(np.array([value], np.float32), f"{self.place}/{role}")
