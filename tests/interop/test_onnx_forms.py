@@ -40,7 +40,10 @@ def graph_of(cls: type[Op], case: Case) -> tuple[Graph, list[Array]]:
         if isinstance(operand, TensorType):
             arguments.append(Argument(f"x{index}", operand))
             drawn = random.uniform(case.low, case.high, operand.concrete(case.batch))
-            drawn = drawn if operand.dtype.is_float else np.abs(drawn * 50)
+            if operand.quant is not None:
+                drawn = random.integers(-128, 128, drawn.shape)
+            elif not operand.dtype.is_float:
+                drawn = np.abs(drawn * 50)
             feeds.append(drawn.astype(operand.dtype.numpy))
             values.append(arguments[-1])
         else:
@@ -53,7 +56,7 @@ def graph_of(cls: type[Op], case: Case) -> tuple[Graph, list[Array]]:
 
 def test_every_op_has_a_form() -> None:
     load_forms()
-    ops = {name for name in OPS if name.startswith(("nn.", "shape.", "onnx."))}
+    ops = {name for name in OPS if name.startswith(("nn.", "shape.", "onnx.", "q."))}
     assert ops <= set(WRITINGS)
     assert len(READINGS) > 30
 
@@ -71,6 +74,36 @@ def test_onnxruntime_gives_what_the_op_means(cls: type[Op], case: Case) -> None:
         np.testing.assert_array_equal(found, expected)
     else:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * max(np.abs(expected).max(), 1e-30))
+
+
+QUANTISED = [
+    pytest.param(OPS.get(name), case, id=f"{name}-{case.label}")
+    for name in OPS
+    for case in OPS.get(name).cases()
+    if name.startswith("q.")
+]
+
+
+@pytest.mark.parametrize(("cls", "case"), QUANTISED)
+def test_integers_are_within_one_step(cls: type[Op], case: Case) -> None:
+    """Operands in integers, operators between DequantizeLinear and QuantizeLinear: only the rounding may differ."""
+    graph, feeds = graph_of(cls, case)
+    (op,) = graph.ops
+    expected = op.evaluate(*_operands(op, graph, feeds))
+    model = plain_model(graph, outputs=["y"], name="case")
+    # ONNX has bytes where the dialect has int8
+    bytes_ = [feed if feed.dtype != np.int8 else (feed.astype(int) + 128).astype(np.uint8) for feed in feeds]
+    (found,) = Session(model).run({a.name: feed for a, feed in zip(graph.arguments, bytes_, strict=True)})
+    assert found.shape == expected.shape
+    if expected.dtype == np.int8:
+        assert found.dtype == np.uint8
+        found = found.astype(int) - 128
+        assert len(np.unique(expected)) > 3
+        difference = np.abs(found.astype(int) - expected)
+        exact = cls.name in ("q.concat", "q.reshape", "q.slice", "q.transpose", "q.pad", "q.max_pool")
+        assert difference.max() <= (0 if exact else 1)
+    else:
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def _operands(op: Op, graph: Graph, feeds: list[Array]) -> list[Array | None]:

@@ -17,6 +17,7 @@ from eennc.backends.onnx.single import Single
 from eennc.interop.onnx.writer import Emitter, lower_graph, save_model, value_info
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Graph, Module
+from eennc.ir.ops.q_dequantize import Dequantize
 from eennc.ir.types import BATCH, DType, TensorType
 
 
@@ -40,7 +41,7 @@ def early_exit_model(module: Module, *, free: bool, deepest: int = DEEPEST) -> o
     form: Form = Free(module, deepest) if free else Single(module, deepest)
     for name, output in zip(form.network(emitter), outputs, strict=True):
         emitter.nodes.append(onnx.NodeProto(op_type="Identity", input=[name], output=[output]))
-    scores = main.returns[0].type
+    scores = form.scores
     types = scores, TensorType(scores.shape[:1], DType.I64)
     model = emitter.model(
         module.name,
@@ -64,12 +65,21 @@ def _facts(module: Module) -> dict[str, str]:
 
 def write_base(base: Graph, path: Path, *, free: bool, external_above: int) -> None:
     """Write an exit-free network; its output is called `scores` unless its input is."""
-    graph = base if free else _batch_1(base)
+    graph = _in_floats(base if free else _batch_1(base))
     taken = {argument.name for argument in graph.arguments}
     output = next(name for name in ("scores", "scores_1", "scores_2") if name not in taken)
     emitter, inputs, outputs = lower_graph(graph, [output])
     save_model(emitter.model("base", inputs, outputs), path, external_above=external_above)
     onnx.checker.check_model(str(path), full_check=True)
+
+
+def _in_floats(graph: Graph) -> Graph:
+    """The graph, with what it returns dequantised where that is integers."""
+    (scores,) = graph.returns
+    if scores.type.quant is None:
+        return graph
+    op = Dequantize(x=scores)
+    return Graph(graph.name, graph.arguments, [*graph.ops, op], [op.result])
 
 
 def with_batch_1(module: Module) -> Module:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from eennc.interop.onnx.writer import Emitter, value_info
+from eennc.interop.onnx.qdq import dequantised
+from eennc.interop.onnx.writer import Emitter, stored, value_info
 from eennc.ir.graph import Module
 from eennc.ir.op import Op
 from eennc.ir.ops.add import Add
@@ -59,7 +60,8 @@ class Form:
         self.ops: Sequence[Op] = module.main.ops
         self.exits = sum(isinstance(op, Exit) for op in self.ops)
         self.deepest = deepest
-        self.scores = module.main.returns[0].type
+        scores = module.main.returns[0].type
+        self.scores = scores if scores.quant is None else TensorType(scores.shape)
 
     def network(self, emitter: Emitter) -> tuple[str, str]:
         """Emit the whole network; returns the names of scores and exit."""
@@ -91,12 +93,13 @@ class Form:
     def leaves(self, op: Exit, emitter: Emitter, *, per_sample: bool) -> str:
         """Whether the exit fires, by the rule of `ee.exit`: for each sample, bool [n], or for the only one, bool []."""
         hint = f"{op.place}.confidence"
-        value = emitter.name_of(op.evidence)
+        integers = op.evidence.type.quant is not None
+        value = self.real(op.evidence, emitter)
 
         def scalar(number: float, role: str) -> str:
             return emitter.constant(np.array(number, np.float32), f"{op.place}.{role}")
 
-        if op.evidence.type.dtype != DType.F32:
+        if not integers and op.evidence.type.dtype != DType.F32:
             value = emitter.node("Cast", [value], hint=hint, to=onnx.TensorProto.FLOAT)
         if op.evidence_kind == "probabilities":
             value = emitter.node("Max", [value, scalar(float(SMALLEST_PROBABILITY), "least")], hint=hint)
@@ -105,15 +108,23 @@ class Form:
         if op.rule == "margin":
             two = emitter.constant(np.array([2]), f"{hint}.two")
             value, _ = emitter.node("TopK", [value, two], 2, hint=hint, axis=-1)
-            factors = np.array([1, -1], np.float32) * np.float32(1 / op.temperature)
+            # halfway between two integer steps, floats cannot round to the other side
+            limit = (op.levels() - 0.5) * op.unit if integers else op.threshold
+            factors = np.array([1, -1], np.float32) * np.float32(1 if integers else 1 / op.temperature)
             value = emitter.node("Mul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
             value = emitter.node("ReduceSum", [value, *axes], hint=hint, keepdims=0)
         else:
+            limit = op.threshold
             if op.temperature != 1:
                 value = emitter.node("Mul", [value, scalar(1 / op.temperature, "scale")], hint=hint)
             value = emitter.node("Softmax", [value], hint=hint, axis=-1)
             value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
-        return emitter.node("GreaterOrEqual", [value, scalar(op.threshold, "threshold")], hint=f"{op.place}.leaves")
+        return emitter.node("GreaterOrEqual", [value, scalar(limit, "threshold")], hint=f"{op.place}.leaves")
+
+    @staticmethod
+    def real(value: Value, emitter: Emitter) -> str:
+        """The name of a value's real numbers."""
+        return emitter.name_of(value) if value.type.quant is None else dequantised(emitter, value)
 
     def carried(self, value: Result, name: str, emitter: Emitter) -> str:
         """The carried value `name` as the branch's own ops should take it.
@@ -171,7 +182,7 @@ class Form:
     def nothing(self, type: TensorType, emitter: Emitter) -> str:
         """A tensor of this type for no sample; of rank 0, a false."""
         shape = [0 if dim == UNKNOWN else int(dim) for dim in type.shape]
-        return emitter.constant(np.zeros(shape, type.dtype.numpy), "nothing")
+        return emitter.constant(np.zeros(shape, stored(type).numpy), "nothing")
 
     resume_type: TensorType
     """Type of the state's first part, which says whether (and with which samples) to go on."""

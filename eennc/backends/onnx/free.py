@@ -37,7 +37,7 @@ class Free(Form):
         """Scores with the number behind them."""
         number = emitter.constant(np.array(exit, self.scores.dtype.numpy), f"exit.{exit}")
         pads = emitter.constant(np.array([0, 0, 0, 1]), f"exit.{exit}.pads")
-        return Answer((emitter.node("Pad", [scores, pads, number], hint=f"answer.{exit}"),))
+        return Answer((emitter.node("Pad", [self.real(scores, emitter), pads, number], hint=f"answer.{exit}"),))
 
     def outputs(self, emitter: Emitter, answer: Answer) -> tuple[str, str]:
         """The two taken apart."""

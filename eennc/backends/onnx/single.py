@@ -23,7 +23,7 @@ class Single(Form):
 
     def answer(self, emitter: Emitter, scores: Value, exit: int) -> Answer:
         """Scores and the number."""
-        return Answer((emitter.name_of(scores), emitter.constant(np.array([exit]), f"exit.{exit}")))
+        return Answer((self.real(scores, emitter), emitter.constant(np.array([exit]), f"exit.{exit}")))
 
     def outputs(self, emitter: Emitter, answer: Answer) -> tuple[str, str]:
         """The two parts."""

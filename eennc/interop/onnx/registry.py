@@ -43,14 +43,15 @@ def reads(*op_types: str) -> Callable[[AnyReading], AnyReading]:
 
 
 def writes(
-    op: type[AnyOp],
+    *ops: type[AnyOp],
 ) -> Callable[[Callable[[AnyOp, Emitter], str | Sequence[str]]], Callable[[AnyOp, Emitter], str | Sequence[str]]]:
-    """Decorator: the function writes this op."""
+    """Decorator: the function writes these ops."""
 
     def register(
         writing: Callable[[AnyOp, Emitter], str | Sequence[str]],
     ) -> Callable[[AnyOp, Emitter], str | Sequence[str]]:
-        WRITINGS.add(op.name, cast(Writing, writing))
+        for op in ops:
+            WRITINGS.add(op.name, cast(Writing, writing))
         return writing
 
     return register

@@ -30,6 +30,10 @@ SMALL = 1024
 """Tensors of fewer bytes stay in the model: shapes and limits, which optimisers look at."""
 
 
+OFFSET = 128
+"""Of the bytes that stand for int8 activations."""
+
+
 class _Shared:
     """What the emitters of one model share: names taken, contents of initializers, foreign domains."""
 
@@ -250,9 +254,14 @@ class Emitter:
         return self._shared.arrays
 
 
+def stored(type: TensorType) -> DType:
+    """What a value of the IR is in ONNX: the integers of activations are bytes (`eennc.interop.onnx.qdq`)."""
+    return type.dtype if type.quant is None else DType.U8
+
+
 def value_info(name: str, type: TensorType) -> onnx.ValueInfoProto:
     """A typed name; the batch is a symbol, an unknown dimension is left open."""
-    code = onnx.helper.np_dtype_to_tensor_dtype(type.dtype.numpy)
+    code = onnx.helper.np_dtype_to_tensor_dtype(stored(type).numpy)
     return onnx.helper.make_tensor_value_info(name, code, [None if dim == UNKNOWN else dim for dim in type.shape])
 
 

@@ -1,4 +1,4 @@
-"""nn.concat: ONNX `Concat`."""
+"""nn.concat, q.concat: ONNX `Concat`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import reads, writes
 from eennc.interop.onnx.writer import Emitter
 from eennc.ir.ops.concat import Concat
+from eennc.ir.ops.q_concat import QConcat
 from eennc.ir.values import Value
 
 
@@ -16,7 +17,7 @@ def read(node: Node) -> Value:
     return node.add(Concat, xs=xs, axis=node.attr("axis"))
 
 
-@writes(Concat)
+@writes(Concat, QConcat)
 def write(op: Concat, emit: Emitter) -> str:
     """Write it."""
     return emit.node("Concat", op.xs, axis=op.axis)

@@ -1,4 +1,4 @@
-"""nn.max_pool: ONNX `MaxPool`."""
+"""nn.max_pool, q.max_pool: ONNX `MaxPool`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from eennc.interop.onnx.registry import reads, writes
 from eennc.interop.onnx.windows import pads_of
 from eennc.interop.onnx.writer import Emitter
 from eennc.ir.ops.max_pool import MaxPool
+from eennc.ir.ops.q_max_pool import QMaxPool
 from eennc.ir.values import Value
 
 
@@ -27,7 +28,7 @@ def read(node: Node) -> Value:
     )
 
 
-@writes(MaxPool)
+@writes(MaxPool, QMaxPool)
 def write(op: MaxPool, emit: Emitter) -> str:
     """Write it."""
     y = emit.node(

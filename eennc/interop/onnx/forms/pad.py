@@ -1,11 +1,13 @@
-"""nn.pad: ONNX `Pad` with constants around."""
+"""nn.pad, q.pad: ONNX `Pad` with constants around."""
 
 from __future__ import annotations
 
 from eennc.interop.onnx.node import Node, axes_of
 from eennc.interop.onnx.registry import NotExpressible, reads, writes
-from eennc.interop.onnx.writer import Emitter
+from eennc.interop.onnx.writer import OFFSET, Emitter
 from eennc.ir.ops.pad import Pad
+from eennc.ir.ops.q_pad import QPad
+from eennc.ir.types import DType
 from eennc.ir.values import Value
 
 
@@ -33,3 +35,11 @@ def write(op: Pad, emit: Emitter) -> str:
     """Write it."""
     value = emit.scalar(op.value, op.x.type.dtype, "value") if op.value else None
     return emit.node("Pad", [op.x, emit.integers(op.pads, "pads"), value])
+
+
+@writes(QPad)
+def write_quantised(op: QPad, emit: Emitter) -> str:
+    """Write it: real zeros are zero points."""
+    assert op.x.type.quant is not None  # as the op asks
+    zero = emit.scalar(op.x.type.quant.zero_point + OFFSET, DType.U8, "zero_point")
+    return emit.node("Pad", [op.x, emit.integers(op.pads, "pads"), zero])

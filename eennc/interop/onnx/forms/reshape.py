@@ -1,4 +1,4 @@
-"""nn.reshape: ONNX `Reshape` with a constant shape. Other shapes give shape.reshape."""
+"""nn.reshape, q.reshape: ONNX `Reshape` with a constant shape. Other shapes give shape.reshape."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import NotExpressible, reads, writes
 from eennc.interop.onnx.writer import Emitter
 from eennc.ir.ops.dynamic_reshape import DynamicReshape
+from eennc.ir.ops.q_reshape import QReshape
 from eennc.ir.ops.reshape import Reshape
 from eennc.ir.shapes import known_shape
 from eennc.ir.types import BATCH, Dim
@@ -72,7 +73,7 @@ def resolved(dims: tuple[Dim, ...], wanted: tuple[Dim, ...]) -> tuple[Dim, ...] 
     return tuple(free if dim == -1 else dim for dim in wanted)
 
 
-@writes(Reshape)
+@writes(Reshape, QReshape)
 def write(op: Reshape, emit: Emitter) -> str:
     """Write it."""
     return emit.node("Reshape", [op.x, emit.integers(op.shape, "shape")])

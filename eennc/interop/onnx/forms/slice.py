@@ -1,10 +1,11 @@
-"""nn.slice: ONNX `Slice` with constant limits."""
+"""nn.slice, q.slice: ONNX `Slice` with constant limits."""
 
 from __future__ import annotations
 
 from eennc.interop.onnx.node import Node
 from eennc.interop.onnx.registry import NotExpressible, reads, writes
 from eennc.interop.onnx.writer import Emitter
+from eennc.ir.ops.q_slice import QSlice
 from eennc.ir.ops.slice import Slice
 from eennc.ir.values import Value
 
@@ -20,7 +21,7 @@ def read(node: Node) -> Value:
     return node.add(Slice, x=node.input(0), starts=starts, ends=ends, axes=axes, steps=steps)
 
 
-@writes(Slice)
+@writes(Slice, QSlice)
 def write(op: Slice, emit: Emitter) -> str:
     """Write it."""
     limits = [emit.integers(getattr(op, name), name) for name in ("starts", "ends", "axes", "steps")]
