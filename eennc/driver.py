@@ -134,8 +134,6 @@ def compile(
             hint="compile the module as it was before form-segments",
         )
     facts = facts_of(module)
-    if stop_after is None:
-        target.check(module, integers=any("int8" in held for held in (facts, *(p.ensures for p in whole))))
     check_order(whole, facts)
     splits = splits_of(recipe, data)
     check_needs(whole, () if stop_after else recipe.requirements, splits)
@@ -147,7 +145,9 @@ def compile(
         raise UserError(f"the seed must not be negative, as {chosen} is")
     ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder)
     before = _BeforeLowering()
-    Pipeline(whole, (before, *instruments)).run(module, ctx)
+    integers = any("int8" in held for held in (facts, *(p.ensures for p in whole)))
+    asked = [] if stop_after else [_BeforeLongWork(target, integers)]
+    Pipeline(whole, (before, *asked, *instruments)).run(module, ctx)
 
     verdicts = () if stop_after else _judge(recipe, ctx)
     report = _report(module, before.module or module, source, target, whole, ctx, verdicts, recorder.warnings)
@@ -197,6 +197,23 @@ class _BeforeLowering:
     def before(self, p: Pass, module: Module) -> None:
         if self.module is None and "segments" in p.ensures:
             self.module = module.copy()
+
+    def after(self, p: Pass, module: Module, changed: bool, seconds: float) -> None:
+        pass
+
+
+class _BeforeLongWork:
+    """Asks the backend about the network when the passes that need no data, and so are quick, are through."""
+
+    def __init__(self, target: Backend, integers: bool) -> None:
+        self.target = target
+        self.integers = integers
+        self.asked = False
+
+    def before(self, p: Pass, module: Module) -> None:
+        if not self.asked and (p.needs or p in self.target.lowering):
+            self.target.check(module, integers=self.integers)
+            self.asked = True
 
     def after(self, p: Pass, module: Module, changed: bool, seconds: float) -> None:
         pass

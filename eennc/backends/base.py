@@ -33,7 +33,7 @@ class Backend:
     """Passes that bring the module into the form that `emit` takes."""
 
     def check(self, module: Module, *, integers: bool) -> None:
-        """Raise UserError where `emit` will refuse what comes of `module`: asked before the passes, which take long.
+        """Raise UserError where `emit` will refuse what comes of `module`: asked before the passes that take long.
         `integers`: whether it will be quantised by then.
         """
 

@@ -10,6 +10,9 @@ from annotated_types import Ge, Le
 
 from eennc.backends.base import Backend, Emitted, backend, check_batch
 from eennc.ir.graph import Graph, Module
+from eennc.passes.base import Pass
+from eennc.passes.exits.form_segments import FormSegments
+from eennc.passes.layout.channels_last import ChannelsLast
 
 
 @backend
@@ -22,6 +25,7 @@ class OnnxBackend(Backend):
     """
 
     name: ClassVar[str] = "onnx"
+    lowering: ClassVar[tuple[Pass, ...]] = (ChannelsLast(networks="quantised"), FormSegments())
 
     batch: Literal[1, "free"] = 1
     """1: nested `If`, for one sample at a time. free: each sample of a batch stops at its own exit. A model whose batch

@@ -91,7 +91,9 @@ class Form:
             emitter.names[result] = emitter.name_of(value)
 
     def leaves(self, op: Exit, emitter: Emitter, *, per_sample: bool) -> str:
-        """Whether the exit fires, by the rule of `ee.exit`: for each sample, bool [n], or for the only one, bool []."""
+        """Whether the exit fires, by the rule of `ee.exit`: for each sample, bool [n], or for the only one, bool [] or
+        [1].
+        """
         hint = f"{op.place}.confidence"
         integers = op.evidence.type.quant is not None
         value = self.real(op.evidence, emitter)
@@ -111,8 +113,8 @@ class Form:
             # halfway between two integer steps, floats cannot round to the other side
             limit = (op.levels() - 0.5) * op.unit if integers else op.threshold
             factors = np.array([1, -1], np.float32) * np.float32(1 if integers else 1 / op.temperature)
-            value = emitter.node("Mul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
-            value = emitter.node("ReduceSum", [value, *axes], hint=hint, keepdims=0)
+            # one product for the difference and the temperature: each node costs a microsecond
+            value = emitter.node("MatMul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
         else:
             limit = op.threshold
             if op.temperature != 1:

@@ -44,10 +44,7 @@ class TfliteBackend(Backend):
                 "tflite{io=int8} is for quantised networks", hint="put calibrate and quantize-int8 among the passes"
             )
         for op in module.ops():
-            # what computes shapes goes when they are simplified
-            if op.name.startswith(("shape.", "ee.")):
-                continue
-            if found := objection(op):
+            if not op.name.startswith("ee.") and (found := objection(op)):
                 name = f"ONNX {op.op_type}" if isinstance(op, Opaque) else op.name
                 raise UserError(f"the tflite backend cannot write {name} ({op.origin}): {found}")
 

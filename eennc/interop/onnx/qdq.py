@@ -46,4 +46,5 @@ def quantised(emit: Emitter, op: Op, real: str, activation: str = "none", *, fir
 
 
 def _parameters(emit: Emitter, quant: Quant) -> list[str]:
-    return [emit.scalar(quant.scale, DType.F32, "scale"), emit.scalar(quant.zero_point + OFFSET, DType.U8, "zero_point")]
+    zero_point = quant.zero_point + OFFSET
+    return [emit.scalar(quant.scale, DType.F32, "scale"), emit.scalar(zero_point, DType.U8, "zero_point")]

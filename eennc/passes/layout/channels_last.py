@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from eennc.ir.graph import Module
 from eennc.ir.types import Layout
@@ -36,9 +36,14 @@ class ChannelsLast(Pass):
     ensures: ClassVar[frozenset[str]] = frozenset({"channels-last"})
     invalidates: ClassVar[frozenset[str]] = frozenset({"costs"})
 
+    networks: Literal["all", "quantised"] = "all"
+    """Which networks: of floats too, or of integers alone."""
+
     def run(self, module: Module, ctx: Context) -> bool:
         """Changed unless there is no feature map, or all have the layout."""
         main = module.main
+        if self.networks == "quantised" and not any(op.name.startswith("q.") for op in main.ops):
+            return False
         values = [*main.arguments, *(result for op in main.ops for result in op.results)]
         if any(value.type.layout is Layout.CHANNELS_LAST for value in values):
             return False

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantised_eenns import quantised
 from random_eenns import CLASSES, eenn, samples, segmented
 
 from eennc.backends.onnx import OnnxBackend
@@ -17,6 +18,8 @@ from eennc.ir.cuts import all_scores, exits_of, without_exits
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_graph, run_module
 from eennc.ir.ops.exit import Exit
+from eennc.passes.base import Context
+from eennc.passes.layout.channels_last import ChannelsLast
 from eennc.support.diagnostics import UserError
 
 
@@ -74,6 +77,35 @@ def test_any_network(rule: str, seed: int, exits: int, dims: int, kind: str, fre
 def test_rules(rule: str, kind: str, evident: bool, free: bool) -> None:
     module = eenn(0, 2, kind=kind, rule=rule, evident=evident)
     assert set(compared(module, samples(32), free=free)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("deepest", [1, 20])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(("dims", "kind"), [(1, "logits"), (2, "logits"), (2, "probabilities")])
+def test_integers(dims: int, kind: str, last: bool, deepest: int, free: bool) -> None:
+    """onnxruntime rounds in floats, so a step may be another one in each layer."""
+    module = quantised(eenn(1, 3, dims=dims, kind=kind), dims)
+    x = samples(64, dims)
+    expected = run_module(module, [x])
+    quant = module.main.returns[0].type.quant
+    lowered = module.copy()
+    if last:
+        ChannelsLast(networks="quantised").run(lowered, Context())
+    model = early_exit_model(segmented(lowered), free=free, deepest=deepest)
+    onnx.checker.check_model(model, full_check=True)
+    session = Session(model, threads=1)
+    runs = [x] if free else [x[i : i + 1] for i in range(len(x))]
+    scores, exit = (np.concatenate(parts) for parts in zip(*(session.run(run) for run in runs), strict=True))
+    same = exit == expected.exit
+    assert same.mean() > 0.9
+    steps = (scores / np.float32(quant.scale) + quant.zero_point)[same]
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+    assert np.abs(steps - expected.scores[same]).max() < 3.5
+    assert set(exit) == {0, 1, 2, 3}
+    # one level is one step of the integer logits
+    (first, *_) = exits_of(module.main)
+    assert first.levels() > 1
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 32])

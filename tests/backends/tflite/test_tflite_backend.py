@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantised_eenns import quantised
 from random_eenns import CLASSES, eenn, samples
 from tflite_runs import Micro, micro
 
 from eennc.backends.tflite import TfliteBackend
 from eennc.backends.tflite.emission import early_exit_model
-from eennc.data.splits import Split, Splits
 from eennc.interop.tflite.session import LiteSession
 from eennc.ir.cuts import all_evidence, exits_of, without_exits
 from eennc.ir.graph import Module
@@ -20,8 +20,6 @@ from eennc.ir.values import Weight
 from eennc.passes.base import Context
 from eennc.passes.exits.form_segments import FormSegments
 from eennc.passes.layout.channels_last import ChannelsLast
-from eennc.passes.quantise.calibrate import Calibrate
-from eennc.passes.quantise.quantize_int8 import QuantizeInt8
 
 SAMPLES = 24
 
@@ -31,24 +29,6 @@ def lowered(module: Module) -> Module:
     for p in (ChannelsLast(), FormSegments()):
         p.run(copy, Context())
     return copy
-
-
-def quantised(module: Module, dims: int) -> Module:
-    """In integers, each exit at a threshold that about half of the samples reach."""
-    x = samples(64, dims)
-    ctx = Context(data=Splits(calibration=Split("calibration", x)))
-    module = module.copy()
-    Calibrate().run(module, ctx)
-    QuantizeInt8().run(module, ctx)
-    exits = exits_of(module.main)
-    evidence = run_graph(module, all_evidence(module.main), [x])[len(exits) + 1 :]
-    alive = np.ones(len(x), bool)
-    for exit, table in zip(exits, evidence, strict=True):
-        confidence = exit.confidence(table)
-        # some samples lie on the threshold
-        exit.attrs["threshold"] = float(np.sort(confidence[alive])[alive.sum() * 2 // 3])
-        alive &= confidence < exit.threshold
-    return module
 
 
 def in_litert(model: bytes, x: np.ndarray, *, reference: bool) -> tuple[np.ndarray, np.ndarray]:
