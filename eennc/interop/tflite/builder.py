@@ -178,6 +178,10 @@ class Subgraph:
         """A tensor's shape."""
         return tuple(int(size) for size in self._made[tensor].shape)
 
+    def quantise(self, tensor: int, quant: Quant) -> None:
+        """Say what the integers of a tensor stand for."""
+        self._made[tensor].quantization = _quantisation(quant)
+
     def results(self, op: Op) -> list[int]:
         """New tensors for the results of an op."""
         made = [self.tensor(result.type, label(op)) for result in op.results]

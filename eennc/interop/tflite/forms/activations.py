@@ -8,7 +8,7 @@ import numpy as np
 
 from eennc.interop.tflite.activation import fused
 from eennc.interop.tflite.builder import Subgraph, label
-from eennc.interop.tflite.registry import objects, writes
+from eennc.interop.tflite.registry import writes
 from eennc.ir.ops.batch_norm import BatchNorm
 from eennc.ir.ops.clip import Clip
 from eennc.ir.ops.q_softmax import QSoftmax
@@ -45,19 +45,28 @@ def _bounded(op: Clip, emit: Subgraph, kind: str, bound: float, x: int, made: li
     return made[0]
 
 
-@objects(Softmax)
-def object_to_softmax(op: Softmax) -> str | None:
-    """Over the last axis, or over channels that come to be the last."""
-    rank = op.x.type.rank
-    channels = 1 if op.x.type.layout is None and rank > 2 else rank - 1
-    return None if op.axis % rank in (channels, rank - 1) else f"TFLite has no softmax along axis {op.axis}"
-
-
 @writes(Softmax)
 def softmax(op: Softmax, emit: Subgraph) -> None:
-    """Write it, along the last axis."""
-    assert op.axis % op.x.type.rank == op.x.type.rank - 1
-    emit.operator("SOFTMAX", [emit.of(op.x)], emit.results(op), ("SoftmaxOptions", {"beta": 1.0}))
+    """Write it; TFLite has it along the last axis."""
+    options = ("SoftmaxOptions", {"beta": 1.0})
+    last = op.x.type.rank - 1
+    axis = op.axis % op.x.type.rank
+    if axis == last:
+        emit.operator("SOFTMAX", [emit.of(op.x)], emit.results(op), options)
+        return
+    order = [index for index in range(last + 1) if index != axis] + [axis]
+    shape = op.x.type.concrete(1)
+    type = op.x.type.with_shape([shape[index] for index in order])
+    turned, shares = (emit.tensor(type, f"{label(op)}/turned") for _ in range(2))
+    back = [order.index(index) for index in range(last + 1)]
+    _transposed(op, emit, order, emit.of(op.x), turned)
+    emit.operator("SOFTMAX", [turned], [shares], options)
+    _transposed(op, emit, back, shares, *emit.results(op))
+
+
+def _transposed(op: Softmax, emit: Subgraph, perm: list[int], x: int, made: int) -> None:
+    order = emit.constant(np.array(perm, np.int32), f"{label(op)}/perm")
+    emit.operator("TRANSPOSE", [x, order], [made], ("TransposeOptions", {}))
 
 
 @writes(QSoftmax)
