@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from eennc.ir.fields import AttrField, integer, number
@@ -10,6 +12,11 @@ from eennc.ir.op import Op
 from eennc.ir.types import Array, DType, Quant, TensorType
 
 LOWEST, HIGHEST = -128, 127
+
+
+def computes_in_integers(ops: Iterable[Op]) -> bool:
+    """Whether any op is one of integers; floats may be brought to integers and back in between."""
+    return any(op.name.startswith("q.") and op.name not in ("q.quantize", "q.dequantize") for op in ops)
 
 
 def scale_field() -> AttrField[float]:

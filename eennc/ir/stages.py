@@ -22,7 +22,8 @@ def _dialect(*prefixes: str) -> Callable[[Op], bool]:
     return lambda op: op.name.startswith(prefixes)
 
 
-_NETWORK = _dialect("nn.", "shape.", "onnx.")
+_NETWORK = _dialect("nn.", "shape.", "onnx.", "q.quantize", "q.dequantize")
+"""A network that came quantised keeps its steps, in floats."""
 
 _BORDER = tuple(f"nn.{name}" for name in ("cast", "sub", "div", "mul", "add", "transpose", "reshape", "unsqueeze"))
 """What may still be done to the input before it is quantised."""

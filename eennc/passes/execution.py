@@ -7,6 +7,7 @@ import numpy as np
 from eennc.interop.onnx.execute import execute
 from eennc.ir.graph import Graph, Module
 from eennc.ir.interpreter import run_graph
+from eennc.ir.quantised import computes_in_integers
 from eennc.ir.types import Array
 from eennc.support.instruments import Progress, task
 
@@ -19,7 +20,7 @@ def answers(module: Module, graph: Graph, x: Array, progress: Progress) -> list[
 
     Quantised graphs are interpreted, to the bit; all others run in onnxruntime. Raises as `execute` does.
     """
-    if not any(op.name.startswith("q.") for op in graph.ops):
+    if not computes_in_integers(graph.ops):
         return execute(graph, x, progress=progress)
     parts: list[tuple[Array, ...]] = []
     with task(progress, "running the network in integers", len(x)) as number:

@@ -15,6 +15,7 @@ from eennc.ir.graph import Module
 from eennc.ir.op import VerifyError
 from eennc.ir.ops.candidate import Candidate
 from eennc.ir.ops.exit import Exit
+from eennc.ir.quantised import computes_in_integers
 from eennc.ir.verifier import verify
 from eennc.passes.base import PASSES, Context, Pass
 from eennc.passes.reproducer import PassFailed, write_reproducer
@@ -106,10 +107,10 @@ def facts_of(module: Module) -> frozenset[str]:
             facts |= {"exits", "trained-heads"}
             if op.threshold < math.inf:
                 facts.add("thresholds")
-        elif op.name.startswith("q."):
-            facts.add("int8")
         if "macs" in op.notes:
             facts.add("costs")
+    if computes_in_integers(module.ops()):
+        facts.add("int8")
     if module.stage == "segmented":
         facts.add("segments")
     if "input_range" in module.attributes:

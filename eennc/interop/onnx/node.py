@@ -18,18 +18,26 @@ FOLD_LIMIT = 1 << 16
 """An op over weights is evaluated at once if its result is no larger than its operands or than this (bytes)."""
 
 
+TRANSPOSED = "transposed"
+"""What a weight derived from another by transposing is called."""
+
+
 class Derived:
     """The weights that an import makes from others: names given once, each weight made once."""
 
     def __init__(self, taken: Sequence[str]) -> None:
         self._taken = set(taken)
         self._made: dict[tuple[Weight, str], Weight] = {}
+        self.scales: dict[Weight, Array] = {}
+        """Of weights that came as symmetric integers: float32, one, or along one axis with ones for the others."""
 
     def weight(self, source: Weight, suffix: str, make: Callable[[Array], Array]) -> Weight:
         """The weight called `<source>.<suffix>`."""
         key = (source, suffix)
         if key not in self._made:
             self._made[key] = Weight(self.fresh(f"{source.name}.{suffix}"), make(source.array))
+            if source in self.scales and suffix == TRANSPOSED:
+                self.scales[self._made[key]] = self.scales[source].T
         return self._made[key]
 
     def fresh(self, name: str) -> str:
@@ -46,7 +54,8 @@ class Node:
     """An ONNX node of the default domain at the internal opset, with its operands in the IR.
 
     `inputs` has None for an input left out; `output_types` is what ONNX's shape inference says (None: nothing);
-    `used` says which outputs something takes; `ops` collects what the reading adds.
+    `used` says which outputs something takes, `takers` what kinds of nodes take the first, "" where the model returns
+    it; `ops` collects what the reading adds.
     """
 
     def __init__(
@@ -57,11 +66,13 @@ class Node:
         outputs: Sequence[str],
         output_types: Sequence[TensorType | None],
         used: Sequence[bool],
+        takers: Sequence[str],
         origin: Origin,
         derived: Derived,
     ) -> None:
         self.inputs = inputs
         self.output_types = output_types
+        self.takers = takers
         self.origin = origin
         self.ops: list[Op] = []
         self._attrs = attrs
@@ -130,6 +141,13 @@ class Node:
     def derived(self, source: Weight, suffix: str, make: Callable[[Array], Array]) -> Weight:
         """`make` of another weight, made once however many nodes ask."""
         return self._derived.weight(source, suffix, make)
+
+    def real_weight(self, source: Weight, array: Array, scales: Array | None) -> Weight:
+        """The real numbers of a constant of integers, with their scales where those can be kept."""
+        made = self.derived(source, "real", lambda _: array)
+        if scales is not None:
+            self._derived.scales[made] = scales
+        return made
 
     def array_attr(self, name: str) -> Array | None:
         """A tensor attribute, or None where it is left out."""

@@ -21,8 +21,9 @@ from eennc.interop.onnx.payload import captures, make_payload
 from eennc.interop.onnx.prepare import Prepared, array_of, dtype_of, prepare
 from eennc.interop.onnx.registry import READINGS, NotExpressible, load_forms
 from eennc.interop.onnx.session import inferred_by_onnxruntime
+from eennc.ir.given import GIVEN_SCALES
 from eennc.ir.graph import Graph, Module
-from eennc.ir.op import Origin, VerifyError
+from eennc.ir.op import Op, Origin, VerifyError
 from eennc.ir.ops.opaque import Opaque
 from eennc.ir.types import BATCH, UNKNOWN, Dim, TensorType
 from eennc.ir.values import Argument, Value, Weight
@@ -117,6 +118,7 @@ class _Lowering:
             view = self._view(node, proto, origin)
             results = READINGS.get(node.op)(view)
             main.ops.extend(view.ops)
+            self._note_scales(view.ops)
         except (NotExpressible, VerifyError):
             opaque = self._opaque(node, proto, origin)
             main.ops.append(opaque)
@@ -125,6 +127,15 @@ class _Lowering:
         found = [results] if isinstance(results, Value) else results
         # a form that is read by its first output gives nothing for the others, which nothing takes
         self._values.update(zip(outputs, found, strict=False))
+
+    def _note_scales(self, ops: Sequence[Op]) -> None:
+        """Weights that came as integers keep their scales (eennc.ir.given)."""
+        for op in ops:
+            for value in op.inputs:
+                scales = self._derived.scales.get(value) if isinstance(value, Weight) else None
+                # along the outputs, or one for all
+                if scales is not None and scales.size in (1, scales.shape[0]) and value is op.operands[1]:
+                    op.notes[GIVEN_SCALES] = tuple(scales.reshape(-1).tolist())
 
     def _view(self, node: gs.Node, proto: onnx.NodeProto, origin: Origin) -> Node:
         outputs: Sequence[SurgeonTensor] = node.outputs
@@ -135,6 +146,7 @@ class _Lowering:
             outputs=proto.output,
             output_types=[self._type(tensor) for tensor in outputs],
             used=[bool(tensor.outputs) or tensor is returned for tensor in outputs],
+            takers=[*(taker.op for taker in outputs[0].outputs), *([""] if outputs[0] is returned else [])],
             origin=origin,
             derived=self._derived,
         )

@@ -17,7 +17,11 @@ from eennc.ir.values import Result, Value
 from eennc.passes.exits.flow import fed
 from eennc.support.diagnostics import UserError
 
-_RESHAPING = frozenset(f"nn.{name}" for name in ("identity", "reshape", "flatten", "squeeze", "unsqueeze", "transpose"))
+_SAME = frozenset(
+    [f"nn.{name}" for name in ("identity", "reshape", "flatten", "squeeze", "unsqueeze", "transpose")]
+    + ["q.quantize", "q.dequantize"]
+)
+"""Ops that leave the numbers (nearly) as they are."""
 _AVERAGING = frozenset(f"nn.{name}" for name in ("average_pool", "global_average_pool", "reduce_mean"))
 _CHANGING = frozenset(
     f"nn.{name}"
@@ -65,7 +69,7 @@ def find_classifier(main: Graph) -> Classifier:
             probabilities = True
         elif op.name in _CHANGING:
             changed = changed or op
-        elif op.name not in _RESHAPING | _AVERAGING:
+        elif op.name not in _SAME | _AVERAGING:
             break
         makers = [v for v in op.inputs if isinstance(v, Result) and v in from_input]
         value = max(makers, key=lambda v: order[v.op], default=main.arguments[0])

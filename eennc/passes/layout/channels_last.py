@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from eennc.ir.graph import Module
+from eennc.ir.quantised import computes_in_integers
 from eennc.ir.types import Layout
 from eennc.passes.base import Context, Pass
 from eennc.passes.layout.rewriting import Rewriting
@@ -42,7 +43,7 @@ class ChannelsLast(Pass):
     def run(self, module: Module, ctx: Context) -> bool:
         """Changed unless there is no feature map, or all have the layout."""
         main = module.main
-        if self.networks == "quantised" and not any(op.name.startswith("q.") for op in main.ops):
+        if self.networks == "quantised" and not computes_in_integers(main.ops):
             return False
         values = [*main.arguments, *(result for op in main.ops for result in op.results)]
         if any(value.type.layout is Layout.CHANNELS_LAST for value in values):

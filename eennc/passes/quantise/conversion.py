@@ -50,8 +50,9 @@ from eennc.ir.ops.unsqueeze import Unsqueeze
 from eennc.ir.types import BATCH, Quant, TensorType
 from eennc.ir.values import Value, Weight
 from eennc.ir.windows import spatial_axes, spatial_shape
+from eennc.passes.quantise.given import given_scales
 from eennc.passes.quantise.moments import Moments
-from eennc.passes.quantise.parameters import quantised_weight
+from eennc.passes.quantise.parameters import given_weight, quantised_weight
 from eennc.support.diagnostics import UserError
 
 Conversion = Callable[["Converter", Any], Value]
@@ -101,6 +102,13 @@ class Converter:
             raise UserError(f"quantize-int8: {_named(op)} has no form in integers", hint=_HINTS.get(op.name))
         return CONVERSIONS[type(op)](self, op)
 
+    def brought(self, x: Value, wanted: Value) -> Value:
+        """An integer value by the scale and zero point that a float value is to have."""
+        quant = self.quants[wanted]
+        if x.type.quant == quant:
+            return x
+        return self.add(Requantize(x=x, scale=shortest(quant.scale), zero_point=quant.zero_point))
+
     def result(self, op: Op) -> dict[str, Any]:
         """The attributes for the quantisation of an op's result, or of the activation's behind it."""
         quant = self.quants[(self.behind or op).result]
@@ -135,15 +143,19 @@ def _weighted(given: Converter, op: Conv | Dense) -> Value:
     assert x.type.quant is not None
     per_output = given.conv_per_output if isinstance(op, Conv) else given.dense_per_output
     moments = given.moments.get(op.x)
-    found = quantised_weight(
-        weight.array,
-        None if bias is None else bias.array,
-        x.type.quant,
-        y,
-        per_output=per_output,
-        moments=None if moments is None else moments.of_weight(op),
-        correct=given.correct_bias,
-    )
+    own = given_scales(op)
+    if own is not None:
+        found = given_weight(weight.array, None if bias is None else bias.array, x.type.quant, own)
+    else:
+        found = quantised_weight(
+            weight.array,
+            None if bias is None else bias.array,
+            x.type.quant,
+            y,
+            per_output=per_output,
+            moments=None if moments is None else moments.of_weight(op),
+            correct=given.correct_bias,
+        )
     scales = found.scales
     if isinstance(op, Conv) and len(scales) == 1:
         scales = np.repeat(scales, len(weight.array))
@@ -201,13 +213,13 @@ def _pool(given: Converter, op: MaxPool | AveragePool) -> Value:
         raise UserError(f"quantize-int8: {_named(op)} counts its padding, which has no form in integers")
     cls = QMaxPool if isinstance(op, MaxPool) else QAveragePool
     shape: dict[str, Any] = {name: op.attrs[name] for name in ("kernel", "strides", "pads", "dilations", "ceil")}
-    return given.add(cls(x=given.q(op.x), **shape))
+    return given.brought(given.add(cls(x=given.q(op.x), **shape)), op.result)
 
 
 @converts(GlobalMaxPool)
 def _global_max(given: Converter, op: GlobalMaxPool) -> Value:
     x = given.q(op.x)
-    return given.add(QMaxPool(x=x, kernel=spatial_shape(op, x.type, "x")))
+    return given.brought(given.add(QMaxPool(x=x, kernel=spatial_shape(op, x.type, "x"))), op.result)
 
 
 @converts(GlobalAveragePool)
@@ -233,34 +245,35 @@ def _softmax(given: Converter, op: Softmax) -> Value:
 
 @converts(Flatten, Reshape, Squeeze, Unsqueeze)
 def _reshape(given: Converter, op: Op) -> Value:
-    return given.add(QReshape(x=given.q(op.inputs[0]), shape=static_shape(op.result.type)))
+    return given.brought(given.add(QReshape(x=given.q(op.inputs[0]), shape=static_shape(op.result.type))), op.result)
 
 
 @converts(Identity)
 def _identity(given: Converter, op: Identity) -> Value:
-    return given.q(op.x)
+    return given.brought(given.q(op.x), op.result)
 
 
 @converts(Transpose)
 def _transpose(given: Converter, op: Transpose) -> Value:
-    return given.add(QTranspose(x=given.q(op.x), perm=op.perm))
+    return given.brought(given.add(QTranspose(x=given.q(op.x), perm=op.perm)), op.result)
 
 
 @converts(Slice)
 def _slice(given: Converter, op: Slice) -> Value:
-    return given.add(QSlice(x=given.q(op.x), starts=op.starts, ends=op.ends, axes=op.axes, steps=op.steps))
+    made = QSlice(x=given.q(op.x), starts=op.starts, ends=op.ends, axes=op.axes, steps=op.steps)
+    return given.brought(given.add(made), op.result)
 
 
 @converts(Pad)
 def _pad(given: Converter, op: Pad) -> Value:
     if op.value != 0 or min(op.pads, default=0) < 0:
         raise UserError(f"quantize-int8: {_named(op)} puts in other numbers than zeros, or crops")
-    return given.add(QPad(x=given.q(op.x), pads=op.pads))
+    return given.brought(given.add(QPad(x=given.q(op.x), pads=op.pads)), op.result)
 
 
 @converts(Concat)
 def _concat(given: Converter, op: Concat) -> Value:
-    return given.add(QConcat(xs=[given.q(x) for x in op.xs], axis=op.axis))
+    return given.add(QConcat(xs=[given.brought(given.q(x), op.result) for x in op.xs], axis=op.axis))
 
 
 def shortest(scale: float) -> float:

@@ -32,14 +32,16 @@ KEEPING = (*MOVES, MaxPool, AveragePool, GlobalMaxPool)
 """Ops whose result has the scale and zero point of what they take."""
 
 
-def quants_of(module: Module) -> Mapping[Value, Quant]:
+def quants_of(module: Module, given: Mapping[Value, Quant]) -> Mapping[Value, Quant]:
     """The scale and zero point of every float value that has a range; raises UserError for a needed one without.
+    `given`: what some came with.
 
     Values that an op must not change the scale of are one group, which covers the ranges of all of them; so are the
-    scores of all exits and of the network, and the logits of all exits.
+    scores of all exits and of the network, and the logits of all exits. Where one of them is given, all have that; two
+    that are given differently are not one group.
     """
     main = module.main
-    groups = _Groups()
+    groups = _Groups(given)
     for op in main.ops:
         if isinstance(op, KEEPING):
             for value in op.inputs:
@@ -63,12 +65,14 @@ def quants_of(module: Module) -> Mapping[Value, Quant]:
         if found is None:
             made = str(value.op.origin) or value.op.name if isinstance(value, Result) else "the input"
             raise UserError(f"quantize-int8: the range of {made} is not known", hint="put calibrate before it")
+        if root in groups.given:
+            continue
         low, high = covered.get(root, (0.0, 0.0))
         covered[root] = min(low, found[0]), max(high, found[1])
-    return {
-        value: PROBABILITY if groups.root(value) in fixed else activation_quant(covered[groups.root(value)])
-        for value in floats
-    }
+    quants = {root: activation_quant(found) for root, found in covered.items()}
+    quants |= groups.given
+    quants |= dict.fromkeys(fixed, PROBABILITY)
+    return {value: quants[groups.root(value)] for value in floats}
 
 
 def logits_of(exit: Exit) -> Value:
@@ -82,9 +86,10 @@ def logits_of(exit: Exit) -> Value:
 
 
 class _Groups:
-    """Sets of values, joined (union-find)."""
+    """Sets of values, joined (union-find). `given`: by a set's root, what it must have."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: Mapping[Value, Quant]) -> None:
+        self.given = dict(given)
         self._parent: dict[Value, Value] = {}
 
     def root(self, value: Value) -> Value:
@@ -94,5 +99,9 @@ class _Groups:
 
     def join(self, a: Value, b: Value) -> None:
         first, second = self.root(a), self.root(b)
-        if first is not second:
-            self._parent[first] = second
+        own, other = self.given.get(first), self.given.get(second)
+        if first is second or (own is not None and other is not None and own != other):
+            return
+        self._parent[first] = second
+        if own is not None:
+            self.given[second] = own

@@ -71,6 +71,14 @@ def quantised_weight(
     return QuantisedWeight(integers.astype(np.int8), scales, stored)
 
 
+def given_weight(weight: Array, bias: Array | None, x: Quant, scales: NDArray[np.float32]) -> QuantisedWeight:
+    """A weight whose integers have these scales, float32 [outputs] or [1], already."""
+    steps = scales.astype(np.float64)
+    integers = np.rint(weight / steps.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
+    stored = None if bias is None else np.rint(bias / (x.scale * steps)).astype(np.int32)
+    return QuantisedWeight(integers, scales, stored)
+
+
 def _least_error(wide: Floats, variance: Floats, scales: Floats) -> Floats:
     """Per row the scale, `scales` at most, of least squared error of sums with inputs of this variance."""
     best, found = np.full(len(wide), np.inf), scales

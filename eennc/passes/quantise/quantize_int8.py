@@ -23,6 +23,7 @@ from eennc.passes.base import Context, Pass
 from eennc.passes.canonicalise.walk import WeightNames
 from eennc.passes.exits.scoring import score_tables
 from eennc.passes.quantise.conversion import Converter, activation_of, shortest
+from eennc.passes.quantise.given import absorb
 from eennc.passes.quantise.groups import MOVES, logits_of, quants_of
 from eennc.passes.quantise.moments import Moments, input_moments
 from eennc.passes.quantise.samples import SAMPLES
@@ -38,7 +39,8 @@ class QuantizeInt8(Pass):
     """Make every op one of integers, by TensorFlow Lite's int8 specification, from the ranges that calibrate noted.
 
     Activations are asymmetric, one scale and zero point each; weights symmetric. The exits' rule becomes the margin of
-    integer logits, and thresholds go: they have to be solved again on the integer network's own scores.
+    integer logits, and thresholds go: they have to be solved again on the integer network's own scores. What a network
+    that came quantised says itself (QuantizeLinear, DequantizeLinear) is taken over.
 
     Before:
         module attributes {input_range = [-1.27, 1.28]}
@@ -73,12 +75,14 @@ class QuantizeInt8(Pass):
         if module.stage == "quantised":
             return False
         main = module.main
-        quants = quants_of(module)
         self._keep_float_scores(module, ctx)
         names = WeightNames(module)
         moments: Mapping[Value, Moments] = {}
         if self.weights == "mse":
             moments = input_moments(module, ctx, self.samples)
+        given = absorb(module)
+        moments = {given.same.get(value, value): found for value, found in moments.items()}
+        quants = quants_of(module, given.quants)
         conversion = _Conversion(main)
         conversion.converter = Converter(
             conversion.q,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eennc.interop.onnx.activation import activated
-from eennc.interop.onnx.node import Node
+from eennc.interop.onnx.node import TRANSPOSED, Node
 from eennc.interop.onnx.registry import NotExpressible, reads, writes
 from eennc.interop.onnx.writer import Emitter
 from eennc.ir.ops.add import Add
@@ -41,7 +41,7 @@ def read(node: Node) -> Value:
 
 def transposed(node: Node, weight: Weight) -> Weight:
     """A constant [in, out] as [out, in]; a constant that several nodes take is transposed once."""
-    return node.derived(weight, "transposed", lambda array: np.ascontiguousarray(array.T))
+    return node.derived(weight, TRANSPOSED, lambda array: np.ascontiguousarray(array.T))
 
 
 def _scaled(node: Node, weight: Weight, factor: float) -> Weight:

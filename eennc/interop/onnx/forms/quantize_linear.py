@@ -1,0 +1,92 @@
+"""ONNX `QuantizeLinear` and `DequantizeLinear` of networks that come quantised (QDQ).
+
+A pair of them around an activation becomes q.quantize and q.dequantize, bytes as int8. A constant becomes floats, which
+keep their scales where they are symmetric.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eennc.interop.onnx.node import Node, shortest
+from eennc.interop.onnx.registry import NotExpressible, reads
+from eennc.interop.onnx.writer import OFFSET
+from eennc.ir.ops.cast import Cast
+from eennc.ir.ops.mul import Mul
+from eennc.ir.ops.q_dequantize import Dequantize
+from eennc.ir.ops.q_quantize import Quantize
+from eennc.ir.ops.sub import Sub
+from eennc.ir.types import Array, DType
+from eennc.ir.values import Result, Value, Weight
+from eennc.support.diagnostics import UserError
+
+
+@reads("QuantizeLinear")
+def read_quantize(node: Node) -> Value:
+    """Read it, where what it makes is dequantised again and nothing else."""
+    if set(node.takers) != {"DequantizeLinear"}:
+        raise NotExpressible("integers go to other operators than DequantizeLinear")
+    scale, zero_point = _parameters(node)
+    return node.add(Quantize, x=node.input(0), scale=scale, zero_point=zero_point)
+
+
+@reads("DequantizeLinear")
+def read_dequantize(node: Node) -> Value:
+    """Read it: of a constant, of what q.quantize makes by the same numbers, or of integers from elsewhere."""
+    x = node.input(0)
+    if isinstance(x, Weight):
+        return _constant(node, x)
+    if isinstance(x, Result) and isinstance(x.op, Quantize):
+        if (x.op.scale, x.op.zero_point) != _parameters(node):
+            raise UserError(f"{node.origin}: another scale or zero point than the QuantizeLinear before it has")
+        made = node.add(Dequantize, x=x)
+        source = x.op.x
+        if isinstance(made, Result) and isinstance(source, Result):
+            # the same value in the eyes of the user
+            made.op.origin = source.op.origin
+        return made
+    zero_point = node.optional_weight(2)
+    real = node.add(Cast, x=x, to="f32")
+    if zero_point is not None and zero_point.array.any():
+        shift = node.derived(zero_point, "real", lambda array: _single(array).astype(np.float32))
+        real = node.add(Sub, a=real, b=shift)
+    return node.add(Mul, a=real, b=node.derived(node.weight(1), "scale", _single))
+
+
+def _single(array: Array) -> Array:
+    if array.size != 1:
+        raise NotExpressible("several scales")
+    return array.reshape(())
+
+
+def _parameters(node: Node) -> tuple[float, int]:
+    """Scale and zero point in int8; bytes have the same steps 128 further up."""
+    scale = _single(node.weight(1).array)
+    given = node.optional_weight(2)
+    # without a zero point it is a byte's
+    zero: Array = np.zeros((), np.uint8) if given is None else _single(given.array)
+    if zero.dtype.name not in ("int8", "uint8"):
+        raise NotExpressible(f"{zero.dtype}")
+    return shortest(np.float32(scale)), int(zero) - (OFFSET if zero.dtype == np.uint8 else 0)
+
+
+def _constant(node: Node, weight: Weight) -> Value:
+    """The real numbers; scale and zero point are for all, or along an axis."""
+    scale, given = node.weight(1).array, node.optional_weight(2)
+    zero = np.zeros_like(scale, weight.array.dtype) if given is None else given.array
+    if weight.type.dtype not in (DType.I8, DType.U8, DType.I32) or scale.ndim > 1:
+        raise NotExpressible(f"{weight.type}, in blocks or of another dtype")
+    if scale.size > 1:
+        shape = [1] * weight.array.ndim
+        shape[int(node.attr("axis", 1))] = -1
+        scale, zero = scale.reshape(shape), zero.reshape(shape)
+    else:
+        scale, zero = scale.reshape([1] * weight.array.ndim), zero.reshape([1] * weight.array.ndim)
+    real = ((weight.array.astype(np.int64) - zero) * scale.astype(np.float64)).astype(np.float32)
+    kept = weight.type.dtype is not DType.I32 and not (zero.astype(np.int64) - _middle(weight)).any()
+    return node.real_weight(weight, real, scale.astype(np.float32) if kept else None)
+
+
+def _middle(weight: Weight) -> int:
+    """The zero point of symmetric integers."""
+    return OFFSET if weight.type.dtype is DType.U8 else 0
