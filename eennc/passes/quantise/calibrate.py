@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -14,14 +15,18 @@ from eennc.data.cache import key_of
 from eennc.data.splits import Split
 from eennc.ir.graph import Graph, Module
 from eennc.ir.types import Array, DType
-from eennc.ir.values import Result
+from eennc.ir.values import Result, Value
 from eennc.passes.base import Context, Pass
+from eennc.passes.quantise.groups import logits_in
 from eennc.passes.quantise.observers import Histogram, Observer, mean_squared_error, percentile
 from eennc.passes.quantise.ranges import Range, observed, set_range
 from eennc.passes.quantise.samples import SAMPLES, spread, streamed, values_graph
 from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Progress, task
 
+REACH = 7.0
+"""A logit that lies this and ln(classes) below the largest one of its sample may be clipped: all of them together have
+less than exp(-REACH), a thousandth, of the probability. The steps between those that compete become finer for it."""
 SAFE = 1.0
 """Upper end of the range of a value that is always zero."""
 
@@ -31,6 +36,7 @@ class Calibrate(Pass):
     """Note the range of every activation, from samples of the calibration split.
 
     Labels are not looked at. All exits are taken as not firing, so that every part of the network sees every sample.
+    Of logits, those far behind the largest of their sample do not count.
     """
 
     ensures: ClassVar[frozenset[str]] = frozenset({"ranges"})
@@ -51,9 +57,12 @@ class Calibrate(Pass):
         if len(x) > 1 and (x == x[:1]).all():
             raise UserError("calibrate: all samples of the calibration data are the same", hint="give real samples")
         values = observed(module)
+        logits = logits_in(module)
         graph = values_graph(module, values)
-        key = key_of("ranges", 1, Module("ranges", graph).fingerprint(), Split("", x).digest, self)
-        stored = ctx.cache.arrays("ranges", key, lambda: {"ranges": self._ranges(graph, values, x, ctx.progress)})
+        key = key_of("ranges", 2, Module("ranges", graph).fingerprint(), Split("", x).digest, self)
+        stored = ctx.cache.arrays(
+            "ranges", key, lambda: {"ranges": self._ranges(graph, values, logits, x, ctx.progress)}
+        )
         changed = False
         argument = module.main.arguments[0]
         if argument.type.dtype is DType.F32:
@@ -68,12 +77,19 @@ class Calibrate(Pass):
             ctx.progress.warn(f"calibrate: these give one value for all samples: {', '.join(still[:5])}{more}")
         return changed
 
-    def _ranges(self, graph: Graph, values: Sequence[Result], x: Array, progress: Progress) -> NDArray[np.float64]:
+    def _ranges(
+        self, graph: Graph, values: Sequence[Result], logits: Collection[Value], x: Array, progress: Progress
+    ) -> NDArray[np.float64]:
         """float64 [values, 2]."""
+
+        def seen() -> Iterator[list[Array]]:
+            for parts in streamed(graph, x):
+                yield [_competing(part) if v in logits else part for v, part in zip(values, parts, strict=True)]
+
         low, high = np.full(len(values), np.inf), np.full(len(values), -np.inf)
         passes = 1 if self.observer == "minmax" else 2
         with task(progress, "calibrate", passes * len(x)) as number:
-            for parts in streamed(graph, x):
+            for parts in seen():
                 for i, part in enumerate(parts):
                     low[i], high[i] = min(low[i], part.min()), max(high[i], part.max())
                 progress.advance(number, len(parts[0]))
@@ -83,12 +99,19 @@ class Calibrate(Pass):
             if self.observer == "minmax":
                 return np.stack([low, high], axis=1)
             histograms = [Histogram.empty(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-            for parts in streamed(graph, x):
+            for parts in seen():
                 for histogram, part in zip(histograms, parts, strict=True):
                     histogram.add(part)
                 progress.advance(number, len(parts[0]))
         choose = percentile(self.percentile) if self.observer == "percentile" else mean_squared_error
         return np.array([choose(h) if h.high > h.low else (h.low, h.high) for h in histograms], np.float64)
+
+
+def _competing(logits: Array) -> Array:
+    """Logits [n, ...], those out of reach of their sample's largest brought to where reach ends."""
+    rows = logits.reshape(len(logits), -1)
+    reach = np.float32(REACH + math.log(rows.shape[1]))
+    return np.maximum(rows, rows.max(axis=1, keepdims=True) - reach)
 
 
 def _with_zero(low: float, high: float) -> Range:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eennc.ir.cuts import exits_of
+from eennc.ir.cuts import all_evidence, exits_of
 from eennc.ir.graph import Module
 from eennc.ir.ops.average_pool import AveragePool
 from eennc.ir.ops.concat import Concat
@@ -83,6 +83,18 @@ def logits_of(exit: Exit) -> Value:
     if not isinstance(maker, Softmax):
         raise UserError(f"quantize-int8: exit {exit.exit} ('{exit.place}') gives probabilities that no softmax makes")
     return maker.x
+
+
+def logits_in(module: Module) -> set[Value]:
+    """The values that are logits, of exits or of the network, in whatever shape."""
+    found: set[Value] = set()
+    for value in (*all_evidence(module.main).returns, *module.main.returns):
+        while isinstance(value, Result) and isinstance(value.op, (Softmax, *MOVES)):
+            if not isinstance(value.op, Softmax):
+                found.add(value)
+            value = value.op.inputs[0]
+        found.add(value)
+    return found
 
 
 class _Groups:

@@ -123,10 +123,19 @@ def test_ranges_are_those_of_the_values() -> None:
     from eennc.ir.cuts import exit_free
 
     arrays = run_graph(module, exit_free(module.main, graph.returns), [x])
+    logits = {*(op.scores for op in exits_of(module.main)), *module.main.returns}
+    assert logits <= set(values)
+    clipped = False
     for value, array in zip(values, arrays, strict=True):
+        if value in logits:
+            # what is exp(-7) of the probability in all does not count
+            away = array.max(axis=1, keepdims=True) - array > 7 + np.log(array.shape[1])
+            clipped |= bool(away.any())
+            array = np.where(away, array.max(axis=1, keepdims=True) - 7 - np.log(array.shape[1]), array)
         low, high = value.op.notes["range"]
         assert low == pytest.approx(min(array.min(), 0), rel=1e-4, abs=1e-5)
         assert high == pytest.approx(max(array.max(), 0), rel=1e-4, abs=1e-5)
+    assert clipped
 
 
 def test_observers() -> None:
@@ -186,7 +195,10 @@ def test_weights_for_inputs_that_hardly_vary_do_not_set_the_scale() -> None:
         expected = run_graph(module, module.main, [x])[0]
         integers = quantised(module, x, weights=weights)
         (found,) = run_graph(integers, integers.main, [x])
-        losses[weights] = np.abs(real(found, integers.main.returns[0].type) - expected).mean()
+        type = integers.main.returns[0].type
+        # logits far behind the largest are clipped
+        expected = np.maximum(expected, real(np.array(-128), type))
+        losses[weights] = np.abs(real(found, type) - expected).mean()
     assert losses["mse"] < 0.5 * losses["max"]
 
 
