@@ -24,6 +24,8 @@ SCHEMA = 1
 """Version of both files. A newer one is refused."""
 MANIFEST = "manifest.json"
 REPORT = "report.json"
+FLOAT_IR, INT8_IR = "float.eir", "int8.eir"
+"""Of a quantised artefact: the network before it was quantised, and after. `eennc diff` compares them."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from eennc.artifact import (
+    FLOAT_IR,
+    INT8_IR,
     SCHEMA,
     ExitSpec,
     Manifest,
@@ -31,7 +33,7 @@ from eennc.data.splits import Splits
 from eennc.ir.cuts import exits_of, without_exits
 from eennc.ir.graph import Module
 from eennc.ir.rules import Kind
-from eennc.ir.text import load_module
+from eennc.ir.text import load_module, save_module
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import graph_cost, module_cost
 from eennc.passes.exits.classifier import prepare_scores
@@ -144,16 +146,17 @@ def compile(
     if chosen < 0:
         raise UserError(f"the seed must not be negative, as {chosen} is")
     ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder)
-    before = _BeforeLowering()
+    before, floats, laid = _Before("segments"), _Before("int8"), _Before("channels-last", "segments")
     integers = any("int8" in held for held in (facts, *(p.ensures for p in whole)))
     asked = [] if stop_after else [_BeforeLongWork(target, integers)]
-    Pipeline(whole, (before, *asked, *instruments)).run(module, ctx)
+    Pipeline(whole, (before, floats, laid, *asked, *instruments)).run(module, ctx)
 
     verdicts = () if stop_after else _judge(recipe, ctx)
     report = _report(module, before.module or module, source, target, whole, ctx, verdicts, recorder.warnings)
     manifest = None
     if folder is not None:
-        manifest = _write(folder, module, before, source, target, ctx, report)
+        kept = _both_forms(floats.module, laid.module, module)
+        manifest = _write(folder, module, before.module or module, kept, source, target, ctx, report)
     return Compiled(
         module=module,
         folder=folder,
@@ -169,6 +172,15 @@ def default_cache() -> Path:
     """Where results are kept between runs: `eennc` in the user's cache folder (XDG_CACHE_HOME)."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "eennc"
+
+
+def _both_forms(floats: Module | None, integers: Module | None, module: Module) -> dict[str, Module]:
+    """What a quantised artefact keeps of the network: before it was quantised, and after, with its last thresholds."""
+    if floats is None or integers is None:
+        return {}
+    for exit, last in zip(exits_of(integers.main), exits_of(module.main), strict=True):
+        exit.attrs.update(last.attrs)
+    return {FLOAT_IR: floats, INT8_IR: integers}
 
 
 class _Recorder:
@@ -188,14 +200,15 @@ class _Recorder:
             self._warn(text)
 
 
-class _BeforeLowering:
-    """Keeps the module as it was when the first pass that outlines segments began."""
+class _Before:
+    """Keeps the module as it was when the first pass that ensures one of these facts began."""
 
-    def __init__(self) -> None:
+    def __init__(self, *facts: str) -> None:
+        self.facts = frozenset(facts)
         self.module: Module | None = None
 
     def before(self, p: Pass, module: Module) -> None:
-        if self.module is None and "segments" in p.ensures:
+        if self.module is None and self.facts & p.ensures:
             self.module = module.copy()
 
     def after(self, p: Pass, module: Module, changed: bool, seconds: float) -> None:
@@ -324,13 +337,13 @@ def _report(
 def _write(
     folder: Path,
     module: Module,
-    before: _BeforeLowering,
+    network: Module,
+    kept: Mapping[str, Module],
     source: Source,
     target: Backend,
     ctx: Context,
     report: Mapping[str, Any],
 ) -> Manifest:
-    network = before.module or module
     base = without_exits(network.main)
     # find-exits has said so already, unless it did not run
     attributes = network.attributes
@@ -346,6 +359,8 @@ def _write(
             message = f"backend '{target.name}' failed: {type(error).__name__}: {error}"
             reproducer = write_reproducer(network, target.lowering, ctx.seed, error, Path())
             raise PassFailed(message, reproducer) from error
+        for name, stage in kept.items():
+            save_module(stage, temporary / name)
         files = hash_files(temporary, (path.name for path in temporary.iterdir()))
         manifest = Manifest(
             schema=SCHEMA,

@@ -38,13 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    from eennc.cli.arguments import COMPILE, RUN, parse
+    from eennc.cli.arguments import COMPILE, DIFF, RUN, parse
 
     verb, options = parse(given)
     if verb == RUN:
         from eennc.cli.run import run
 
         return run(options)
+    if verb == DIFF:
+        from eennc.cli.diff import diff
+
+        return diff(options)
     assert verb == COMPILE
     from eennc.cli.compile import compile_model
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from eennc.support.diagnostics import UserError, did_you_mean
 
-COMPILE, RUN = "compile", "run"
+COMPILE, RUN, DIFF = "compile", "run", "diff"
 LISTS = ("passes", "ops", "backends", "devices")
 
 _ABOUT = """\
@@ -22,8 +22,8 @@ under a limit on accuracy, and writes an artefact that really skips the work.
   eennc run build/ --data test.npz
 """
 _AFTER = """\
-The other command is `eennc run` (see `eennc run --help`). A first word that is no command is the model, so
-`eennc model.onnx` is `eennc compile model.onnx`.
+Other commands: `eennc run` measures an artefact, `eennc diff` says where a quantised one departs from its float network
+(each has a --help). A first word that is no command is the model: `eennc model.onnx` is `eennc compile model.onnx`.
 
 exit codes: 0, 1 what was given is wrong, 2 a requirement is not met (the artefact is written), 70 eennc itself failed,
 130 interrupted
@@ -35,9 +35,10 @@ def parse(given: Sequence[str]) -> tuple[str, argparse.Namespace]:
 
     --help and --version print to stdout and end the process.
     """
-    verb = given[0] if given and given[0] in (COMPILE, RUN) else None
+    verb = given[0] if given and given[0] in (COMPILE, RUN, DIFF) else None
     rest = list(given[1:] if verb else given)
-    parser = _run_parser() if verb == RUN else _compile_parser(explicit=verb is not None)
+    other = {RUN: _run_parser, DIFF: _diff_parser}
+    parser = other[verb]() if verb in other else _compile_parser(explicit=verb is not None)
     options, unknown = parser.parse_known_args(rest)
     if unknown:
         raise _unknown(unknown, parser)
@@ -147,6 +148,25 @@ def _run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", metavar="N", type=_number, help="use the first N samples only")
     parser.add_argument("--timed", metavar="N", type=_number, default=500, help="how many of them to time; default 500")
     parser.add_argument("--threads", metavar="N", type=_number, default=1, help="of the runtime; default 1")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _diff_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="eennc diff",
+        description="Says where a quantised artefact departs from the float network: signal to noise of every layer, "
+        "and the samples that leave at another exit.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="what `eennc MODEL -o FOLDER` wrote")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="the model that it was compiled from")
+    parser.add_argument("--data", metavar="DATA", required=True, help="file.npz with x, or module:function")
+    parser.add_argument("--samples", metavar="N", type=_number, default=256, help="the first N; default 256")
+    parser.add_argument(
+        "--limit", metavar="DB", type=float, default=20.0, help="signal to noise that is still good; default 20"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     return parser

@@ -84,7 +84,7 @@ class Calibrate(Pass):
 
         def seen() -> Iterator[list[Array]]:
             for parts in streamed(graph, x):
-                yield [_competing(part) if v in logits else part for v, part in zip(values, parts, strict=True)]
+                yield [competing(part) if v in logits else part for v, part in zip(values, parts, strict=True)]
 
         low, high = np.full(len(values), np.inf), np.full(len(values), -np.inf)
         passes = 1 if self.observer == "minmax" else 2
@@ -107,7 +107,7 @@ class Calibrate(Pass):
         return np.array([choose(h) if h.high > h.low else (h.low, h.high) for h in histograms], np.float64)
 
 
-def _competing(logits: Array) -> Array:
+def competing(logits: Array) -> Array:
     """Logits [n, ...], those out of reach of their sample's largest brought to where reach ends."""
     rows = logits.reshape(len(logits), -1)
     reach = np.float32(REACH + math.log(rows.shape[1]))

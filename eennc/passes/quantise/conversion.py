@@ -59,9 +59,13 @@ Conversion = Callable[["Converter", Any], Value]
 CONVERSIONS: dict[type[Op], Conversion] = {}
 
 
+FLOAT_OP = "float_op"
+"""The note that says which op of the float network, by its number, gives the same value."""
+
+
 class Converter:
     """What a conversion may ask and do: `q` the converted form of a value, `quants` what each float value is to have,
-    `names` for new weights, `moments` of what weighted ops take; `add` appends an op.
+    `names` for new weights, `moments` of what weighted ops take, `places` of the float ops; `add` appends an op.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Converter:
         names: Callable[[str, str], str],
         moments: Mapping[Value, Moments],
         *,
+        places: Mapping[Op, int],
         conv_per_output: bool,
         dense_per_output: bool,
         correct_bias: bool,
@@ -79,6 +84,7 @@ class Converter:
         self.quants = quants
         self.names = names
         self.moments = moments
+        self.places = places
         self.correct_bias = correct_bias
         self.conv_per_output = conv_per_output
         self.dense_per_output = dense_per_output
@@ -91,6 +97,7 @@ class Converter:
         assert self.origin_of is not None
         op.origin = self.origin_of.origin.via("quantize-int8")
         op.notes.update({name: note for name, note in self.origin_of.notes.items() if name in ("head", "reduction")})
+        op.notes[FLOAT_OP] = self.places[self.behind or self.origin_of]
         self.ops.append(op)
         return op.result
 

@@ -80,6 +80,7 @@ class QuantizeInt8(Pass):
         moments: Mapping[Value, Moments] = {}
         if self.weights == "mse":
             moments = input_moments(module, ctx, self.samples)
+        places = {op: number for number, op in enumerate(main.ops)}
         given = absorb(module)
         moments = {given.same.get(value, value): found for value, found in moments.items()}
         quants = quants_of(module, given.quants)
@@ -89,6 +90,7 @@ class QuantizeInt8(Pass):
             quants,
             names.new,
             moments,
+            places=places,
             conv_per_output=self.per_channel != "none",
             dense_per_output=self.per_channel == "all",
             correct_bias=self.correct_bias,
