@@ -1,7 +1,6 @@
 """A run that is killed at any moment, and the next one that goes on from there."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -10,7 +9,8 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("small_network.py")
 SAMPLES, EPOCHS = 6_000, 20
-MOMENTS = 5
+MOMENTS: tuple[float | str, ...] = (0.1, "cache", "cache/features", "cache/heads", 0.9)
+"""When a run is killed: at a share of the time that a whole one takes, or when something has appeared."""
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
@@ -34,13 +34,15 @@ def test_killed_at_five_moments(tmp_path: Path) -> None:
     whole = time.perf_counter() - begun
     assert any(name.startswith("cache/features/") for name in undisturbed)
     assert any(name.startswith("cache/heads/") for name in undisturbed)
-    moments = random.Random(1)
     halves = 0
-    for number in range(MOMENTS):
+    for number, moment in enumerate(MOMENTS):
         folder = tmp_path / f"killed{number}"
         run = start(folder)
-        # spread over the run: one moment in each fifth
-        time.sleep(whole * (number + moments.random()) / MOMENTS)
+        if isinstance(moment, float):
+            time.sleep(whole * moment)
+        else:
+            while run.poll() is None and not (folder / moment).exists():
+                time.sleep(0.001)
         if run.poll() is None:
             os.kill(run.pid, signal.SIGKILL)
         run.communicate()
