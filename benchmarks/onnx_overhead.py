@@ -40,6 +40,7 @@ from eennc.passes.base import Context
 from eennc.passes.exits.form_segments import FormSegments
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.pipeline import Pipeline, build_passes
+from eennc.runtime.session import Engine
 
 REPO = Path(__file__).resolve().parent.parent
 MODELS = REPO.parent / "shared" / "data" / "models"
@@ -111,7 +112,7 @@ def passing(module: Module, exit: int) -> Graph:
     return exit_free(module.main, [op.scores for op in exits_of(module.main)[: exit + 1]])
 
 
-def take_turns(sessions: Sequence[Session], x: Array, rounds: int) -> list[Times]:
+def take_turns(sessions: Sequence[Engine], x: Array, rounds: int) -> list[Times]:
     """Microseconds of each session in each turn, the median of its runs; another session begins each round."""
     taken = np.empty((len(sessions), rounds, TIMED))
     for turn in range(rounds):

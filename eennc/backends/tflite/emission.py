@@ -50,17 +50,22 @@ def _facts(module: Module) -> object:
 
 
 def write_base(base: Graph, path: Path, *, io: str) -> None:
-    """Write an exit-free network of one argument; its output is called `scores`."""
-    builder = Builder(f"eennc {version('eennc')}: base")
+    """Write an exit-free network."""
+    path.write_bytes(plain_model(base, io=io))
+
+
+def plain_model(graph: Graph, *, io: str = "float") -> bytes:
+    """An exit-free graph of one argument and one returned value, `scores`, as a .tflite file's content."""
+    builder = Builder(f"eennc {version('eennc')}: {graph.name}")
     main = builder.subgraph("main")
-    (argument,) = base.arguments
+    (argument,), (returned,) = graph.arguments, graph.returns
     bound: set[Op] = set()
-    taken = _input(main, argument, _first_quantize(base.ops, argument) if io == "int8" else None, bound)
-    main.emit(op for op in base.ops if op not in bound)
-    scores = _output(main, main.of(base.returns[0]), base.returns[0].type, io)
+    taken = _input(main, argument, _first_quantize(graph.ops, argument) if io == "int8" else None, bound)
+    main.emit(op for op in graph.ops if op not in bound)
+    scores = _output(main, main.of(returned), returned.type, io)
     main.finish([taken], [scores])
     builder.signature(SIGNATURE, main, {argument.name: taken}, {"scores": scores})
-    path.write_bytes(builder.finish())
+    return builder.finish()
 
 
 def write_stages(module: Module, folder: Path) -> None:
