@@ -148,8 +148,8 @@ def compile(
     ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder)
     before, floats, laid = _Before("segments"), _Before("int8"), _Before("channels-last", "segments")
     integers = any("int8" in held for held in (facts, *(p.ensures for p in whole)))
-    asked = [] if stop_after else [_BeforeLongWork(target, integers)]
-    Pipeline(whole, (before, floats, laid, *asked, *instruments)).run(module, ctx)
+    asked = _BeforeLongWork(whole, None if stop_after else target, integers)
+    Pipeline(whole, (before, floats, laid, asked, *instruments)).run(module, ctx)
 
     verdicts = () if stop_after else _judge(recipe, ctx)
     report = _report(module, before.module or module, source, target, whole, ctx, verdicts, recorder.warnings)
@@ -216,17 +216,24 @@ class _Before:
 
 
 class _BeforeLongWork:
-    """Asks the backend about the network when the passes that need no data, and so are quick, are through."""
+    """Asks the passes to come, and the backend, about the network when the passes that need no data are through: those
+    are quick.
+    """
 
-    def __init__(self, target: Backend, integers: bool) -> None:
+    def __init__(self, passes: Sequence[Pass], target: Backend | None, integers: bool) -> None:
+        self.left = list(passes)
         self.target = target
         self.integers = integers
         self.asked = False
 
     def before(self, p: Pass, module: Module) -> None:
-        if not self.asked and (p.needs or p in self.target.lowering):
-            self.target.check(module, integers=self.integers)
+        if not self.asked and (p.needs or (self.target is not None and p in self.target.lowering)):
+            for coming in self.left:
+                coming.check(module)
+            if self.target is not None:
+                self.target.check(module, integers=self.integers)
             self.asked = True
+        self.left.remove(p)
 
     def after(self, p: Pass, module: Module, changed: bool, seconds: float) -> None:
         pass

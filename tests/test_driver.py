@@ -158,6 +158,8 @@ def test_tflite_refuses_before_long_work(cache):
         eennc.compile(proto, backend="tflite", **arguments)
     with pytest.raises(UserError, match="is for quantised networks"):
         eennc.compile(model(), backend="tflite{io=int8}", **arguments)
+    with pytest.raises(UserError, match=r"ONNX Erf \(.*/two/Relu.*\) has no form in integers"):
+        eennc.compile(proto, **{**arguments, "passes": INT8})
     assert "train-exits" not in {row.name for row in timing.rows}
 
 

@@ -79,6 +79,9 @@ class Pass:
         if "name" not in vars(cls):
             cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
 
+    def check(self, module: Module) -> None:
+        """Raise UserError where `run` will refuse what comes of `module`: asked before the passes that take long."""
+
     def run(self, module: Module, ctx: Context) -> bool:
         """Change `module` in place; returns whether anything changed. Raises UserError for the user's mistakes."""
         raise TypeError(f"{type(self).__name__} does not define run")

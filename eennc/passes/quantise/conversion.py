@@ -22,6 +22,7 @@ from eennc.ir.ops.global_max_pool import GlobalMaxPool
 from eennc.ir.ops.identity import Identity
 from eennc.ir.ops.max_pool import MaxPool
 from eennc.ir.ops.mul import Mul
+from eennc.ir.ops.opaque import Opaque
 from eennc.ir.ops.pad import Pad
 from eennc.ir.ops.q_add import QAdd
 from eennc.ir.ops.q_average_pool import QAveragePool
@@ -136,7 +137,8 @@ def converts(*ops: type[Op]) -> Callable[[Conversion], Conversion]:
 
 
 def _named(op: Op) -> str:
-    return f"{op.name} ({op.origin})" if str(op.origin) else op.name
+    name = f"ONNX {op.op_type}" if isinstance(op, Opaque) else op.name
+    return f"{name} ({op.origin})" if str(op.origin) else name
 
 
 @converts(Conv, Dense)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -26,6 +27,7 @@ from eennc.passes.quantise.conversion import Converter, activation_of, shortest
 from eennc.passes.quantise.given import absorb
 from eennc.passes.quantise.groups import MOVES, logits_of, quants_of
 from eennc.passes.quantise.moments import Moments, input_moments
+from eennc.passes.quantise.ranges import observed, set_range
 from eennc.passes.quantise.samples import SAMPLES
 from eennc.policy.quantisation import FloatTables
 from eennc.support.diagnostics import UserError
@@ -70,26 +72,37 @@ class QuantizeInt8(Pass):
     samples: Annotated[int, Gt(0)] = SAMPLES
     """Calibration samples that weights and biases are fitted to, evenly spread."""
 
+    def check(self, module: Module) -> None:
+        """Quantise a copy by invented ranges, for what has no form in integers."""
+        copy = module.copy()
+        if copy.stage == "quantised":
+            return
+        for value in observed(copy):
+            set_range(copy, value, (-1.0, 1.0))
+        set_range(copy, copy.main.arguments[0], (-1.0, 1.0))
+        # with the true ranges it may fit
+        with suppress(MisfitError):
+            self._convert(copy, {})
+
     def run(self, module: Module, ctx: Context) -> bool:
         """Convert; a quantised module stays as it is."""
         if module.stage == "quantised":
             return False
-        main = module.main
         self._keep_float_scores(module, ctx)
+        self._convert(module, input_moments(module, ctx, self.samples) if self.weights == "mse" else {})
+        return True
+
+    def _convert(self, module: Module, moments: Mapping[Value, Moments]) -> None:
+        main = module.main
         names = WeightNames(module)
-        moments: Mapping[Value, Moments] = {}
-        if self.weights == "mse":
-            moments = input_moments(module, ctx, self.samples)
         places = {op: number for number, op in enumerate(main.ops)}
         given = absorb(module)
-        moments = {given.same.get(value, value): found for value, found in moments.items()}
-        quants = quants_of(module, given.quants)
         conversion = _Conversion(main)
         conversion.converter = Converter(
             conversion.q,
-            quants,
+            quants_of(module, given.quants),
             names.new,
-            moments,
+            {given.same.get(value, value): found for value, found in moments.items()},
             places=places,
             conv_per_output=self.per_channel != "none",
             dense_per_output=self.per_channel == "all",
@@ -97,13 +110,16 @@ class QuantizeInt8(Pass):
         )
         main.ops, main.returns = conversion.run()
         module.stage = "quantised"
-        return True
 
     def _keep_float_scores(self, module: Module, ctx: Context) -> None:
         """For the report, which sets float beside int8."""
         labelled = ctx.data.calibration is not None and ctx.data.calibration.y is not None
         if labelled and "scores" in module.attributes:
             ctx.results.put(FloatTables(score_tables(module, ctx)))
+
+
+class MisfitError(UserError):
+    """The ranges give scales that integer arithmetic cannot hold."""
 
 
 class _Conversion:
@@ -134,7 +150,7 @@ class _Conversion:
                     # a ReLU behind a sum is part of it
                     made = self.converter.convert(op, follower)
                 except VerifyError as error:
-                    raise UserError(f"quantize-int8: {op.name} ({op.origin}): {error.message}") from None
+                    raise MisfitError(f"quantize-int8: {op.name} ({op.origin}): {error.message}") from None
                 self.done[op.result] = made
                 if follower:
                     skipped.add(follower)

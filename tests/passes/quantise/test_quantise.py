@@ -231,7 +231,10 @@ def test_what_has_no_form_is_refused(op_of, message) -> None:
     module.attributes["input_range"] = (-1.0, 1.0)
     with pytest.raises(UserError) as error:
         QuantizeInt8(weights="max").run(module, Context())
-    assert (message or "onnx.opaque has no form in integers") in error.value.message
+    assert (message or "ONNX Relu has no form in integers") in error.value.message
+    with pytest.raises(UserError) as early:
+        QuantizeInt8().check(one_op(op_of))
+    assert early.value.message == error.value.message
 
 
 def test_bad_calibration_data() -> None:
