@@ -54,23 +54,26 @@ def _passes() -> list[list[str]]:
 
 def _ops() -> list[list[str]]:
     import eennc.ir.ops
-    from eennc.interop.onnx.registry import READINGS, WRITINGS, load_forms
+    from eennc.interop.onnx import registry as onnx
+    from eennc.interop.tflite import registry as tflite
     from eennc.ir.op import OPS
+    from eennc.passes.quantise.conversion import CONVERSIONS
     from eennc.support.registry import import_folder
 
     import_folder(eennc.ir.ops)
-    load_forms()
+    onnx.load_forms()
+    tflite.load_forms()
     # a form's file is called after its op and holds both directions
     homes: dict[str, list[str]] = {}
-    for operator in READINGS:
-        homes.setdefault(READINGS.get(operator).__module__, []).append(operator)
-    rows = [["op", "read from ONNX", "written to ONNX", "what it is"]]
+    for operator in onnx.READINGS:
+        homes.setdefault(onnx.READINGS.get(operator).__module__, []).append(operator)
+    rows = [["op", "read from ONNX", "to ONNX", "to TFLite", "to int8", "what it is"]]
     for name in OPS:
         cls = OPS.get(name)
         stem = cls.__module__.rpartition(".")[2]
         read = [op for home, found in homes.items() if home.rpartition(".")[2] == stem for op in found]
-        written = "yes" if name in WRITINGS else ""
-        rows.append([name, _joined(read), written, _first(cls.__doc__)])
+        ways = (name in onnx.WRITINGS, name in tflite.WRITINGS, cls in CONVERSIONS)
+        rows.append([name, _joined(read), *("yes" if way else "" for way in ways), _first(cls.__doc__)])
     return rows
 
 

@@ -90,6 +90,25 @@ def test_scales_and_integers_are_kept(per_channel, activation, weight, tmp_path)
     assert (real.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.95
 
 
+def test_weights_that_are_quantised_in_the_model(tmp_path) -> None:
+    """As quantisation-aware training exports them: QuantizeLinear and DequantizeLinear behind a float weight."""
+    proto = qdq(tmp_path)
+    real = {tensor.name: tensor for tensor in model().graph.initializer}
+    for name in ("w1", "w2"):
+        (stored,) = [tensor for tensor in proto.graph.initializer if tensor.name == f"{name}_quantized"]
+        proto.graph.initializer.remove(stored)
+        proto.graph.initializer.append(real[name])
+        inputs = [name, f"{name}_scale", f"{name}_zero_point"]
+        proto.graph.node.insert(0, onnx.helper.make_node("QuantizeLinear", inputs, [f"{name}_quantized"], axis=0))
+    module = module_from_proto(proto, "tiny")
+    x, _ = images(20, 9)
+    (expected,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"input": x})
+    (read,) = run_graph(module, module.main, [x])
+    assert np.abs(read - expected).max() < 1.01 * np.ptp(expected) / 255
+    convs = [op for op in module.main.ops if op.name == "nn.conv"]
+    assert all(len(op.notes["weight_scales"]) == len(op.weight.array) for op in convs)
+
+
 @pytest.mark.parametrize("backend", ["onnx", "tflite"])
 @pytest.mark.parametrize("integers", [False, True])
 def test_exits_in_a_quantised_network(backend, integers, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""q.average_pool, q.mean: ONNX `Conv`, `AveragePool` or `GlobalAveragePool` on dequantised maps."""
+"""q.average_pool: ONNX `Conv` or `AveragePool` between DequantizeLinear and QuantizeLinear."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from eennc.interop.onnx.qdq import dequantised, quantised, real_weight
 from eennc.interop.onnx.registry import writes
 from eennc.interop.onnx.writer import Emitter
 from eennc.ir.ops.q_average_pool import QAveragePool
-from eennc.ir.ops.q_mean import QMean
 from eennc.ir.windows import channels_of
 
 
@@ -42,11 +41,4 @@ def write(op: QAveragePool, emit: Emitter) -> str:
         dilations=op.dilations or None,
         group=channels,
     )
-    return quantised(emit, op, y, first=True)
-
-
-@writes(QMean)
-def write_mean(op: QMean, emit: Emitter) -> str:
-    """Write it."""
-    y = emit.node("GlobalAveragePool", [dequantised(emit, op.x, first=True)])
     return quantised(emit, op, y, first=True)
