@@ -38,7 +38,7 @@ from eennc.passes.base import Context, Pass
 from eennc.passes.cost import graph_cost, module_cost
 from eennc.passes.exits.classifier import prepare_scores
 from eennc.passes.exits.train_exits import TrainingRecord
-from eennc.passes.pipeline import GROUPS, Instrument, Pipeline, check_order, facts_of
+from eennc.passes.pipeline import Instrument, Pipeline, check_order, facts_of, up_to
 from eennc.passes.reproducer import PassFailed, write_reproducer
 from eennc.plugins import load_file, load_plugins
 from eennc.policy.quantisation import QuantisationSummary
@@ -48,7 +48,7 @@ from eennc.policy.table import Policy, Tables
 from eennc.recipe import SPLITS, Recipe, build_backend, recipe_of
 from eennc.recipe.inputs import check_data, check_needs, splits_of
 from eennc.support.atomic import atomic_folder
-from eennc.support.diagnostics import UserError, unknown
+from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Progress, Silent
 from eennc.support.options import to_inline
 
@@ -127,7 +127,7 @@ def compile(
         if stop_after is not None:
             raise UserError("stop_after ends before there is an artefact to write", hint="leave `output` away")
         check_replaceable(folder)
-    whole = _up_to(stop_after, _all_passes(recipe, target))
+    whole = up_to(stop_after, _all_passes(recipe, target))
 
     module, source = _read(model)
     if module.stage == "segmented" and folder is not None:
@@ -256,17 +256,6 @@ def _all_passes(recipe: Recipe, target: Backend) -> list[Pass]:
             whole.insert(behind, p)
         behind = asked[0] if asked else behind
     return whole
-
-
-def _up_to(last: str | None, passes: Sequence[Pass]) -> Sequence[Pass]:
-    """The passes up to the one called `last`, or up to the end of the group called so."""
-    if last is None:
-        return passes
-    names = [p.name for p in passes]
-    groups = [group for group, members in GROUPS.items() if members[-1] in names]
-    if last not in (*names, *groups):
-        raise unknown("pass of this pipeline", last, {*names, *groups})
-    return passes[: names.index(GROUPS[last][-1] if last in groups else last) + 1]
 
 
 def _read(model: Any) -> tuple[Module, Source]:

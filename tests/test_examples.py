@@ -58,6 +58,27 @@ def test_the_artefact_runs_as_the_report_says(quickstart):
 
 
 @pytest.mark.slow
+def test_int8_in_one_tflite(quickstart, cache, tmp_path):
+    """After `quickstart`, whose heads it takes."""
+    folder = tmp_path / "build"
+    model = str(QUICKSTART / "fashion.onnx")
+    done = eennc(model, "-p", str(QUICKSTART / "int8.yaml"), "-o", str(folder), "--cache-dir", cache)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / "report.json").read_text())
+    assert report["result"]["test"]["eenn"]["saved"] > 0.5
+    floats = json.loads((quickstart / "report.json").read_text())
+    base = report["quantisation"]["test"][-1]
+    assert base["float_accuracy"] == pytest.approx(floats["result"]["test"]["base"]["accuracy"])
+    assert base["loss"]["point"] < 0.01
+    assert (folder / "model.tflite").stat().st_size < 0.4 * floats["cost"]["total"]["weight_bytes"]
+    done = eennc(
+        "diff", str(folder), model, "--data", str(QUICKSTART / "test.npz"), "--samples", "64", "--limit", "15", "-q"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no layer is below 15 dB" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_custom_pass(quickstart, cache, tmp_path):
     # after `quickstart`: the heads that both have come from the cache
     folder = REPO / "examples/custom_pass"

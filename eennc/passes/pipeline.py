@@ -147,13 +147,13 @@ class Pipeline:
     verify: bool = True
     reproducers: Path | None = None
 
-    def run(self, module: Module, ctx: Context, stop_after: str | None = None) -> bool:
+    def run(self, module: Module, ctx: Context) -> bool:
         """Run the passes, changing `module` in place; returns whether any changed it.
 
-        `stop_after` names the pass (or group) after whose first run to end. Raises UserError for the user's mistakes
-        and PassFailed, with a reproducer written, for a pass that raised something else or broke the IR.
+        Raises UserError for the user's mistakes and PassFailed, with a reproducer written, for a pass that raised
+        something else or broke the IR.
         """
-        passes = self._until(stop_after)
+        passes = self.passes
         check_order(passes, facts_of(module))
         if self.verify:
             try:
@@ -190,14 +190,18 @@ class Pipeline:
             instrument.after(p, module, changed, seconds)
         return changed
 
-    def _until(self, stop_after: str | None) -> Sequence[Pass]:
-        if stop_after is None:
-            return self.passes
-        last = GROUPS[stop_after][-1] if stop_after in GROUPS else stop_after
-        names = [p.name for p in self.passes]
-        if last not in names:
-            raise unknown("pass of this pipeline", stop_after, dict.fromkeys(names))
-        return self.passes[: names.index(last) + 1]
+
+def up_to(last: str | None, passes: Sequence[Pass]) -> Sequence[Pass]:
+    """The passes up to the first called `last`, or up to the end of the group called so; all where None. Raises
+    UserError where none is.
+    """
+    if last is None:
+        return passes
+    names = [p.name for p in passes]
+    groups = [group for group, members in GROUPS.items() if members[-1] in names]
+    if last not in (*names, *groups):
+        raise unknown("pass of this pipeline", last, {*names, *groups})
+    return passes[: names.index(GROUPS[last][-1] if last in groups else last) + 1]
 
 
 def _failed(before: Module, rest: Sequence[Pass], ctx: Context, error: Exception, folder: Path) -> PassFailed:

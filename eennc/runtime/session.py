@@ -129,10 +129,3 @@ def load(folder: str | Path, *, threads: int = 1) -> HostSession:
     if not manifest.model.endswith((".onnx", ".tflite")):
         raise UserError(f"an artefact of the {manifest.backend} backend does not run here")
     return HostSession(folder, manifest, threads=threads)
-
-
-def check_labels(y: Array | None, manifest: Manifest) -> None:
-    """Raise UserError where `y` names a class that the artefact has not."""
-    if y is not None and len(y) and not 0 <= int(y.min()) <= int(y.max()) < manifest.classes:
-        wrong = int(y.min() if y.min() < 0 else y.max())
-        raise UserError(f"a label is {wrong}, the artefact has {manifest.classes} classes")

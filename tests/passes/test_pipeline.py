@@ -16,7 +16,7 @@ from eennc.ir.values import Argument
 from eennc.passes import register
 from eennc.passes.base import PASSES, Context, Pass
 from eennc.passes.instruments import DumpIR, PrintIR, Timing
-from eennc.passes.pipeline import GROUPS, PRESET, Pipeline, build_passes, check_order, facts_of
+from eennc.passes.pipeline import GROUPS, PRESET, Pipeline, build_passes, check_order, facts_of, up_to
 from eennc.passes.reproducer import PassFailed, write_reproducer
 from eennc.support.diagnostics import Place, UserError
 from eennc.support.options import parse_inline
@@ -166,11 +166,12 @@ def test_print_after_all():
 def test_stop_after_a_pass_or_a_group():
     timing = Timing()
     passes = [*build_passes([("dce", {}), ("cse", {}), ("dce", {})]), TestRaise()]
-    Pipeline(passes, [timing]).run(small(), Context(), stop_after="dce")
-    Pipeline([*build_passes([("canonicalise", {})]), TestRaise()], [timing]).run(small(), Context(), "canonicalise")
+    Pipeline(up_to("dce", passes), [timing]).run(small(), Context())
+    passes = [*build_passes([("canonicalise", {})]), TestRaise()]
+    Pipeline(up_to("canonicalise", passes), [timing]).run(small(), Context())
     assert [row.name for row in timing.rows] == ["dce", *GROUPS["canonicalise"]]
-    with pytest.raises(UserError, match=r"(?s)'dec'.*known: cse, dce, test-raise.*did you mean 'dce'"):
-        Pipeline(passes).run(small(), Context(), stop_after="dec")
+    with pytest.raises(UserError, match=r"(?s)'dec'.*known: .*cse, dce.*did you mean 'dce'"):
+        up_to("dec", passes)
 
 
 @pytest.mark.parametrize(("p", "why"), [(TestRaise(kind="a b"), "ValueError: a bug"), (TestBreak(), "VerifyError")])

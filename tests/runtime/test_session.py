@@ -17,7 +17,7 @@ from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_graph, run_module
 from eennc.runtime import load
 from eennc.runtime.measure import balanced, measure
-from eennc.runtime.session import CHUNK, check_labels
+from eennc.runtime.session import CHUNK
 from eennc.support.diagnostics import UserError
 
 
@@ -85,13 +85,6 @@ def test_refuses_what_does_not_fit(x: np.ndarray, message: str, tmp_path: Path) 
         session.predict(x)
     with pytest.raises(UserError, match=message):
         session.base_scores(x)
-
-
-def test_labels_must_be_classes(tmp_path: Path) -> None:
-    session = load(build(tmp_path / "build", eenn(0, 1)))
-    check_labels(np.array([0, CLASSES - 1]), session.manifest)
-    with pytest.raises(UserError, match="a label is 5, the artefact has 5 classes"):
-        check_labels(np.array([0, CLASSES]), session.manifest)
 
 
 def test_damaged_artefacts_are_refused(tmp_path: Path) -> None:

@@ -24,10 +24,6 @@ class Walk:
         self._emitted: list[Op] = []
         self._dropped: set[Op] = set()
 
-    def uses(self, value: Value) -> int:
-        """How often ops of the graph as it stands, and its returns, use a value."""
-        return self._uses[value]
-
     def producer(self, value: Value) -> Op | None:
         """The op that makes a value which nothing but one op uses; None for any other value."""
         return value.op if isinstance(value, Result) and self._uses[value] == 1 else None
