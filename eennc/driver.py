@@ -37,6 +37,7 @@ from eennc.ir.text import load_module, save_module
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import graph_cost, module_cost
 from eennc.passes.exits.classifier import prepare_scores
+from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.train_exits import TrainingRecord
 from eennc.passes.pipeline import Instrument, Pipeline, check_order, facts_of, up_to
 from eennc.passes.reproducer import PassFailed, write_reproducer
@@ -178,8 +179,10 @@ def _both_forms(floats: Module | None, integers: Module | None, module: Module) 
     """What a quantised artefact keeps of the network: before it was quantised, and after, with its last thresholds."""
     if floats is None or integers is None:
         return {}
-    for exit, last in zip(exits_of(integers.main), exits_of(module.main), strict=True):
-        exit.attrs.update(last.attrs)
+    left = {exit.place: exit for exit in exits_of(module.main)}
+    remove_exits(integers, {exit.exit for exit in exits_of(integers.main) if exit.place in left})
+    for exit in exits_of(integers.main):
+        exit.attrs.update(left[exit.place].attrs)
     return {FLOAT_IR: floats, INT8_IR: integers}
 
 

@@ -9,8 +9,10 @@ from eennc.backends.null import NullBackend
 from eennc.data.splits import Split, Splits
 from eennc.driver import default_cache
 from eennc.interop.onnx.reader import module_from_proto
+from eennc.ir.cuts import exits_of
 from eennc.ir.interpreter import run_module
 from eennc.ir.ops.exit import Exit
+from eennc.ir.text import load_module
 from eennc.passes.base import Pass
 from eennc.passes.exits.find_exits import FindExits
 from eennc.passes.instruments import Timing
@@ -110,13 +112,27 @@ def test_a_tflite_artefact_is_the_module(passes, cache, tmp_path):
         assert compiled.report["cost"]["total"]["params"] > compiled.report["base_cost"]["params"] > 600
 
 
-def test_passes_as_instances_and_no_exit_left(cache, tmp_path):
-    text = QUICK.replace("limit=0.2", "limit=0,max_exits=0")
-    compiled = eennc.compile(model(), passes=text, data=DATA, cache=cache, output=tmp_path / "build")
+@pytest.mark.parametrize("passes", [QUICK, INT8])
+@pytest.mark.parametrize("backend", ["onnx", "tflite"])
+def test_no_exit_left(passes, backend, cache, tmp_path):
+    text = passes.replace("limit=0.2", "limit=0,max_exits=0")
+    compiled = eennc.compile(model(), passes=text, data=DATA, cache=cache, output=tmp_path / "build", backend=backend)
     assert not [op for op in compiled.module.ops() if isinstance(op, Exit)]
     assert any("no exit pays" in warning for warning in compiled.report["warnings"])
     x, _ = images(5, 4)
     assert eennc.load(tmp_path / "build").predict(x).exit.tolist() == [0] * 5
+
+
+def test_layout_before_thresholds(cache, tmp_path):
+    """What `eennc diff` compares is the network before its layout changed, with the last exits and thresholds."""
+    text = INT8.replace("solve-thresholds{limit=0.2}", "channels-last,solve-thresholds{limit=0.2,max_exits=1}")
+    compiled = eennc.compile(model(), passes=text, data=DATA, cache=cache, output=tmp_path / "build")
+    kept = load_module(tmp_path / "build" / "int8.eir")
+    assert [op.attrs for op in exits_of(kept.main)] == [op.attrs for op in exits_of(compiled.module.main)]
+    assert all(op.result.type.layout is None for op in kept.main.ops if op.name == "q.conv")
+
+
+def test_passes_as_instances(cache):
     marked = eennc.compile(model(), passes=[FindExits(min_gap=0)], cache=cache, stop_after="find-exits")
     assert any(op.name == "ee.candidate" for op in marked.module.ops())
 

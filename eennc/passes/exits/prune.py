@@ -14,7 +14,8 @@ from eennc.ir.values import Value
 def remove_exits(module: Module, keep: Collection[int]) -> None:
     """Take away all exits but those numbered in `keep`, with their heads; number the rest from 0.
 
-    Weights and places keep their names. Without any exit the module is a plain network again, stage "imported".
+    Weights and places keep their names. Without any exit the module is a plain network again, stage "imported" where
+    it is not quantised.
     Raises ValueError for a number that no exit has.
     """
     main = module.main
@@ -37,5 +38,5 @@ def remove_exits(module: Module, keep: Collection[int]) -> None:
         number += 1
     main.rewrite(dict.fromkeys(gone, ()), by)
     main.remove_unused()
-    if not exits_of(main):
+    if not exits_of(main) and module.stage == "exits-placed":
         module.stage = "imported"
