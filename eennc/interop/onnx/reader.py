@@ -24,7 +24,7 @@ from eennc.interop.onnx.session import inferred_by_onnxruntime
 from eennc.ir.given import GIVEN_SCALES
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import Op, Origin, VerifyError
-from eennc.ir.ops.opaque import Opaque
+from eennc.ir.ops.opaque import WHY, Opaque
 from eennc.ir.types import BATCH, UNKNOWN, Dim, TensorType
 from eennc.ir.values import Argument, Value, Weight
 from eennc.support.diagnostics import Place, UserError
@@ -119,8 +119,9 @@ class _Lowering:
             results = READINGS.get(node.op)(view)
             main.ops.extend(view.ops)
             self._note_scales(view.ops)
-        except (NotExpressible, VerifyError):
+        except (NotExpressible, VerifyError) as error:
             opaque = self._opaque(node, proto, origin)
+            opaque.notes[WHY] = error.message if isinstance(error, VerifyError) else str(error)
             main.ops.append(opaque)
             results = opaque.results
             outputs = [name for name in outputs if name]

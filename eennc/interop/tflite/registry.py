@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from eennc.ir.op import OPS, Op
+from eennc.ir.ops.opaque import WHY
 from eennc.support.registry import Registry, import_folder
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def objection(op: Op) -> str | None:
     """Why an op cannot be written as TFLite, in either layout, or None."""
     load_forms()
     if op.name not in WRITINGS:
-        return "TFLite has no form for it"
+        return str(op.notes.get(WHY, "TFLite has no form for it"))
     judge = OBJECTIONS.get(op.name)
     return None if judge is None else judge(op)
 

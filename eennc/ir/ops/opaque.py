@@ -5,6 +5,9 @@ from __future__ import annotations
 from eennc.ir.fields import payload, strings, tensors, text
 from eennc.ir.op import Op, op
 
+WHY = "why"
+"""The note that says why the node has no op of its own."""
+
 
 @op("onnx.opaque")
 class Opaque(Op):

@@ -22,7 +22,7 @@ from eennc.ir.ops.global_max_pool import GlobalMaxPool
 from eennc.ir.ops.identity import Identity
 from eennc.ir.ops.max_pool import MaxPool
 from eennc.ir.ops.mul import Mul
-from eennc.ir.ops.opaque import Opaque
+from eennc.ir.ops.opaque import WHY, Opaque
 from eennc.ir.ops.pad import Pad
 from eennc.ir.ops.q_add import QAdd
 from eennc.ir.ops.q_average_pool import QAveragePool
@@ -107,7 +107,8 @@ class Converter:
         self.origin_of = op
         self.behind = behind
         if type(op) not in CONVERSIONS:
-            raise UserError(f"quantize-int8: {_named(op)} has no form in integers", hint=_HINTS.get(op.name))
+            why = f": {op.notes[WHY]}" if WHY in op.notes else ""
+            raise UserError(f"quantize-int8: {_named(op)} has no form in integers{why}", hint=_HINTS.get(op.name))
         return CONVERSIONS[type(op)](self, op)
 
     def brought(self, x: Value, wanted: Value) -> Value:
