@@ -11,20 +11,14 @@ import numpy as np
 
 from eennc.ir.graph import Module
 from eennc.ir.op import Op
-from eennc.ir.ops.add import Add
 from eennc.ir.ops.batch_norm import BatchNorm
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.dense import Dense
-from eennc.ir.ops.div import Div
-from eennc.ir.ops.mul import Mul
-from eennc.ir.ops.sub import Sub
-from eennc.ir.types import Array, Layout
+from eennc.ir.types import Layout
 from eennc.ir.values import Value, Weight
 from eennc.passes.base import Context, Pass
+from eennc.passes.canonicalise.affine import Affine, affine_of, source_of
 from eennc.passes.canonicalise.walk import Walk, WeightNames, rewrite
-
-Affine = tuple[Array, Array]
-"""float64 factor and shift, each [1] or [channels]."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class FoldBatchnorm(Pass):
         def rule(op: Op, walk: Walk) -> Sequence[Value] | None:
             if any(fnmatch.fnmatchcase(op.origin.node, pattern) for pattern in self.keep):
                 return None
-            source = _source(op)
+            source = source_of(op)
             before = walk.producer(source) if source else None
             if not isinstance(before, (Conv, Dense)) or before.activation != "none":
                 return None
@@ -79,26 +73,8 @@ class FoldBatchnorm(Pass):
         first = isinstance(before, Conv) and before.result.type.layout is not Layout.CHANNELS_LAST
         axis = 1 if first else rank - 1
         if isinstance(op, BatchNorm):
-            return op.factors() if isinstance(before, Conv) or axis == 1 else None
-        if not self.constants or not isinstance(op, (Add, Sub, Mul, Div)):
-            return None
-        constant = _per_channel(cast(Weight, op.b if op.a is before.result else op.a), rank, axis)
-        if constant is None:
-            return None
-        one, zero = np.ones(1), np.zeros(1)
-        match op:
-            case Add():
-                return one, constant
-            case Sub() if op.a is before.result:
-                return one, -constant
-            case Sub():
-                return -one, constant
-            case Mul():
-                return constant, zero
-            case Div() if op.a is before.result and constant.all():
-                return 1 / constant, zero
-            case _:
-                return None
+            return affine_of(op, axis) if isinstance(before, Conv) or axis == 1 else None
+        return affine_of(op, axis) if self.constants else None
 
     def _folded(self, before: Conv | Dense, op: Op, affine: Affine, names: WeightNames) -> Op:
         factor, shift = affine
@@ -116,21 +92,3 @@ class FoldBatchnorm(Pass):
             new_bias = Weight(names.new(base), (bias * factor + shift).astype(dtype))
         origin = before.origin.via(self.name)
         return before.rebuilt([before.x, new_weight, new_bias], origin=origin)
-
-
-def _source(op: Op) -> Value | None:
-    """The operand that an op changes per channel; None for an op that does nothing of the kind."""
-    if isinstance(op, BatchNorm):
-        return op.x
-    if isinstance(op, (Add, Sub, Mul, Div)):
-        values = [value for value in (op.a, op.b) if not isinstance(value, Weight)]
-        return values[0] if len(values) == 1 else None
-    return None
-
-
-def _per_channel(constant: Weight, rank: int, axis: int) -> Array | None:
-    """The constant as [1] or [channels], where broadcasting gives each channel one number; else None."""
-    shape = [1] * (rank - constant.array.ndim) + list(constant.array.shape)
-    if len(shape) > rank or any(size != 1 for i, size in enumerate(shape) if i != axis):
-        return None
-    return constant.array.astype(np.float64).reshape(-1)

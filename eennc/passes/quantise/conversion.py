@@ -12,10 +12,12 @@ from eennc.ir.axes import normal_axes
 from eennc.ir.op import Op
 from eennc.ir.ops.add import Add
 from eennc.ir.ops.average_pool import AveragePool
+from eennc.ir.ops.batch_norm import BatchNorm
 from eennc.ir.ops.clip import Clip
 from eennc.ir.ops.concat import Concat
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.dense import Dense
+from eennc.ir.ops.div import Div
 from eennc.ir.ops.flatten import Flatten
 from eennc.ir.ops.global_average_pool import GlobalAveragePool
 from eennc.ir.ops.global_max_pool import GlobalMaxPool
@@ -48,9 +50,10 @@ from eennc.ir.ops.squeeze import Squeeze
 from eennc.ir.ops.sub import Sub
 from eennc.ir.ops.transpose import Transpose
 from eennc.ir.ops.unsqueeze import Unsqueeze
-from eennc.ir.types import BATCH, Quant, TensorType
+from eennc.ir.types import BATCH, Layout, Quant, TensorType
 from eennc.ir.values import Value, Weight
-from eennc.ir.windows import spatial_axes, spatial_shape
+from eennc.ir.windows import channels_of, spatial_axes, spatial_shape
+from eennc.passes.canonicalise.affine import affine_of, source_of
 from eennc.passes.quantise.given import given_scales
 from eennc.passes.quantise.moments import Moments
 from eennc.passes.quantise.parameters import given_weight, quantised_weight
@@ -108,7 +111,7 @@ class Converter:
         self.behind = behind
         if type(op) not in CONVERSIONS:
             why = f": {op.notes[WHY]}" if WHY in op.notes else ""
-            raise UserError(f"quantize-int8: {_named(op)} has no form in integers{why}", hint=_HINTS.get(op.name))
+            raise UserError(f"quantize-int8: {_named(op)} has no form in integers{why}")
         return CONVERSIONS[type(op)](self, op)
 
     def brought(self, x: Value, wanted: Value) -> Value:
@@ -118,13 +121,15 @@ class Converter:
             return x
         return self.add(Requantize(x=x, scale=shortest(quant.scale), zero_point=quant.zero_point))
 
+    @property
+    def activation(self) -> str:
+        """That of the ReLU behind the op which is being converted, or `none`."""
+        return "none" if self.behind is None else activation_of(self.behind) or "none"
+
     def result(self, op: Op) -> dict[str, Any]:
         """The attributes for the quantisation of an op's result, or of the activation's behind it."""
         quant = self.quants[(self.behind or op).result]
         return {"scale": shortest(quant.scale), "zero_point": quant.zero_point}
-
-
-_HINTS = {"nn.batch_norm": "put canonicalise before it, which folds it away"}
 
 
 def converts(*ops: type[Op]) -> Callable[[Conversion], Conversion]:
@@ -193,11 +198,48 @@ _SUMS: dict[type[Op], type[QAdd | QSub | QMul]] = {Add: QAdd, Sub: QSub, Mul: QM
 @converts(Add, Sub, Mul)
 def _elementwise(given: Converter, op: Add | Sub | Mul) -> Value:
     if any(isinstance(value, Weight) for value in op.inputs):
-        raise UserError(f"quantize-int8: {_named(op)} with a constant has no form in integers")
+        return _affine(given, op)
     cls = _SUMS[type(op)]
-    activation = None if given.behind is None else activation_of(given.behind)
     operands = {"a": given.q(op.a), "b": given.q(op.b)}
-    return given.add(cls(**operands, activation=activation or "none", **given.result(op)))
+    return given.add(cls(**operands, activation=given.activation, **given.result(op)))
+
+
+@converts(BatchNorm, Div)
+def _affine(given: Converter, op: Op) -> Value:
+    """Channels with a factor and a shift each: a depthwise convolution of one cell, whose scales are per channel."""
+    source = source_of(op)
+    last = source is not None and source.type.layout is Layout.CHANNELS_LAST
+    found = None
+    if source is not None and source.type.rank in (3, 4) and op.result.type.shape == source.type.shape:
+        found = affine_of(op, source.type.rank - 1 if last else 1)
+    if source is None or found is None:
+        raise UserError(f"quantize-int8: {_named(op)} has no form in integers: it is no factor and shift per channel")
+    x, channels = given.q(source), int(channels_of(source.type))
+    factor, shift = (np.broadcast_to(part, channels) for part in found)
+    assert x.type.quant is not None
+    stored = quantised_weight(
+        factor.reshape(channels, 1),
+        shift,
+        x.type.quant,
+        given.quants[(given.behind or op).result],
+        per_output=True,
+        moments=None,
+        correct=False,
+    )
+    assert stored.bias is not None
+    kernel = stored.weight.reshape(channels, *[1] * (source.type.rank - 1))
+    name = next((value.name for value in op.inputs if isinstance(value, Weight)), "factor")
+    return given.add(
+        QConv(
+            x=x,
+            weight=Weight(given.names(name, "int8"), kernel),
+            scales=Weight(given.names(name, "scales"), stored.scales),
+            bias=Weight(given.names(name, "int32"), stored.bias),
+            groups=channels,
+            activation=given.activation,
+            **given.result(op),
+        )
+    )
 
 
 @converts(Relu, Clip)
@@ -220,10 +262,30 @@ def activation_of(op: Op) -> str | None:
 @converts(MaxPool, AveragePool)
 def _pool(given: Converter, op: MaxPool | AveragePool) -> Value:
     if isinstance(op, AveragePool) and op.count_include_pad and any(op.pads):
-        raise UserError(f"quantize-int8: {_named(op)} counts its padding, which has no form in integers")
+        return _padded_average(given, op)
     cls = QMaxPool if isinstance(op, MaxPool) else QAveragePool
     shape: dict[str, Any] = {name: op.attrs[name] for name in ("kernel", "strides", "pads", "dilations", "ceil")}
     return given.brought(given.add(cls(x=given.q(op.x), **shape)), op.result)
+
+
+def _padded_average(given: Converter, op: AveragePool) -> Value:
+    """An average that counts its padding is a depthwise convolution of ones."""
+    if op.ceil:
+        raise UserError(f"quantize-int8: {_named(op)} counts its padding and rounds up, which has no form in integers")
+    channels = int(channels_of(op.x.type))
+    ones = np.ones((channels, 1, *op.kernel), np.int8)
+    share = np.full(channels, 1 / math.prod(op.kernel), np.float32)
+    shape: dict[str, Any] = {name: op.attrs[name] for name in ("strides", "pads", "dilations")}
+    return given.add(
+        QConv(
+            x=given.q(op.x),
+            weight=Weight(given.names("average", "int8"), ones),
+            scales=Weight(given.names("average", "scales"), share),
+            groups=channels,
+            **shape,
+            **given.result(op),
+        )
+    )
 
 
 @converts(GlobalMaxPool)

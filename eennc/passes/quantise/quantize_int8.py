@@ -12,6 +12,7 @@ from annotated_types import Gt
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import Op, VerifyError
 from eennc.ir.ops.add import Add
+from eennc.ir.ops.batch_norm import BatchNorm
 from eennc.ir.ops.cast import Cast
 from eennc.ir.ops.div import Div
 from eennc.ir.ops.exit import Exit
@@ -176,7 +177,7 @@ class _Conversion:
         return isinstance(op, _BORDER) or (isinstance(op, MOVES) and not op.result.type.dtype.is_float)
 
     def _activation_behind(self, op: Op) -> Op | None:
-        if not isinstance(op, (Add, Sub, Mul)) or op.result in self.main.returns:
+        if not isinstance(op, (Add, Sub, Mul, Div, BatchNorm)) or op.result in self.main.returns:
             return None
         users: Collection[Op] = self.users.get(op.result, ())
         behind = next(iter(users), None)

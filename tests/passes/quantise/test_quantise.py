@@ -7,15 +7,19 @@ from tiny_model import images, model
 
 from eennc.data.splits import Split, Splits
 from eennc.interop.onnx.reader import module_from_proto
-from eennc.ir.cuts import all_evidence, exits_of
+from eennc.ir.cuts import all_evidence, exit_free, exits_of
 from eennc.ir.graph import Graph, Module
 from eennc.ir.interpreter import run_graph, run_module
 from eennc.ir.ops.add import Add
+from eennc.ir.ops.average_pool import AveragePool
 from eennc.ir.ops.batch_norm import BatchNorm
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.dense import Dense
+from eennc.ir.ops.div import Div
+from eennc.ir.ops.mul import Mul
 from eennc.ir.ops.opaque import Opaque
 from eennc.ir.ops.relu import Relu
+from eennc.ir.ops.sub import Sub
 from eennc.ir.types import DType, TensorType
 from eennc.ir.values import Argument, Weight
 from eennc.ir.verifier import verify
@@ -120,8 +124,6 @@ def test_ranges_are_those_of_the_values() -> None:
     graph = Graph("all", module.main.arguments, module.main.ops, values)
     for op in exits_of(module.main):
         op.attrs["threshold"] = np.inf
-    from eennc.ir.cuts import exit_free
-
     arrays = run_graph(module, exit_free(module.main, graph.returns), [x])
     logits = {*(op.scores for op in exits_of(module.main)), *module.main.returns}
     assert logits <= set(values)
@@ -218,8 +220,7 @@ def batch_norm(v):
 @pytest.mark.parametrize(
     ("op_of", "message"),
     [
-        (batch_norm, "nn.batch_norm has no form in integers"),
-        (lambda v: Add(a=v, b=Weight("c", np.ones((3, 1, 1), np.float32))), "nn.add with a constant"),
+        (lambda v: Add(a=v, b=Weight("c", np.ones((6, 6), np.float32))), "nn.add has no form in integers: it is no"),
         (lambda v: Conv(x=v, weight=Weight("v", np.full((1, 3, 1, 1), np.inf, np.float32))), "NaN or infinity"),
         (lambda v: Opaque(operands_in=[v], op_type="Relu", node=b"", names=[], types=[v.type]), None),
     ],
@@ -235,6 +236,52 @@ def test_what_has_no_form_is_refused(op_of, message) -> None:
     with pytest.raises(UserError) as early:
         QuantizeInt8().check(one_op(op_of))
     assert early.value.message == error.value.message
+
+
+@pytest.mark.parametrize(
+    ("op_of", "largest"),
+    [
+        (batch_norm, 1),
+        (lambda v: Add(a=v, b=Weight("c", np.array([[[-3]], [[0]], [[0.1]]], np.float32))), 1),
+        (lambda v: Sub(a=Weight("c", np.array(1.5, np.float32)), b=v), 1),
+        (lambda v: Mul(a=v, b=Weight("c", np.array([[[-30]], [[1]], [[0.1]]], np.float32))), 30),
+        (lambda v: Div(a=v, b=Weight("c", np.array([[[-0.1]], [[1]], [[10]]], np.float32))), 10),
+    ],
+)
+@pytest.mark.parametrize("relu", [False, True])
+def test_a_factor_and_a_shift_per_channel(op_of, largest, relu) -> None:
+    """Between layers, where it cannot be folded: behind a ReLU."""
+    x = Argument("x", TensorType(("N", 3, 6, 6)))
+    first = Relu(x=Conv(x=x, weight=Weight("w", np.eye(3, dtype=np.float32)[:, :, None, None])).result)
+    middle = op_of(first.result)
+    ops = [first.x.op, first, middle] + ([Relu(x=middle.result)] if relu else [])
+    module = Module("net", Graph("main", [x], ops, [ops[-1].result]))
+    feed = np.random.default_rng(0).normal(size=(40, 3, 6, 6)).astype(np.float32)
+    (expected,) = run_graph(module, module.main, [feed])
+    module.main.returns = [ops[-1].result]
+    integers = quantised(module, feed)
+    assert [op.name for op in integers.main.ops][-1] == "q.conv"
+    values = exit_free(integers.main, [integers.main.ops[-1].result])
+    (found,) = run_graph(integers, values, [feed])
+    last = integers.main.ops[-1]
+    type = last.result.type
+    # what comes in is off by a step or so itself
+    near = type.quant.scale + 1.6 * largest * last.x.type.quant.scale
+    assert np.abs(real(found, type) - np.maximum(expected, real(np.array(-128), type))).max() < near
+
+
+def test_an_average_that_counts_its_padding() -> None:
+    module = one_op(
+        lambda v: AveragePool(x=v, kernel=(3, 2), pads=(1, 1, 0, 1), strides=(2, 1), count_include_pad=True)
+    )
+    feed = np.random.default_rng(0).normal(size=(40, 3, 6, 6)).astype(np.float32)
+    (expected,) = run_graph(module, module.main, [feed])
+    integers = quantised(module, feed)
+    last = integers.main.ops[-1]
+    (found,) = run_graph(integers, exit_free(integers.main, [last.result]), [feed])
+    step = last.result.type.quant.scale
+    lowest = real(np.array(-128), last.result.type)
+    assert np.abs(real(found, last.result.type) - np.maximum(expected, lowest)).max() < 2.1 * step
 
 
 def test_bad_calibration_data() -> None:
