@@ -183,7 +183,7 @@ class TestCompile:
         assert "// ---- after find-exits" in err
         assert "seconds" in err
         assert "----" not in out
-        assert len(os.listdir("ir")) == 9
+        assert len(os.listdir("ir")) == 10
 
     def test_a_pass_of_ones_own(self, folder, command, registries):
         Path("greeting.py").write_text(

@@ -56,7 +56,7 @@ backend: {onnx: {batch: free}}
 """,
     )
     assert recipe.passes[-2:] == (FindExits(), SolveThresholds(limit=0.02, metric="balanced-accuracy"))
-    assert len(recipe.passes) == 9
+    assert len(recipe.passes) == 10
     assert recipe.input == FoldInput((1.0, 2.5), 3.0, "uint8", "nhwc")
     assert recipe.labels == ("cat", "dog")
     assert recipe.seed == 7

@@ -30,6 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "simplify-shapes",
         "fold-constants",
         "remove-identity",
+        "fold-pad",
         "fold-batchnorm",
         "fuse-activation",
         "cse",

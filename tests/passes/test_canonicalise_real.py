@@ -17,7 +17,7 @@ CANONICAL = {
     # file: ops left, by name
     "kws_ref_dscnn": {"conv": 9, "global_average_pool": 1, "reshape": 1, "dense": 1},
     "arm_ds_cnn_s_gsc12": {"conv": 9, "global_average_pool": 1, "reshape": 1, "dense": 1},
-    "dscnn_asc40": {"pad": 1, "conv": 9, "global_average_pool": 1, "reshape": 1, "dense": 1},
+    "dscnn_asc40": {"conv": 9, "global_average_pool": 1, "reshape": 1, "dense": 1},
     "ecg_cnn_aami5": {"conv": 6, "global_average_pool": 1, "reshape": 1, "dense": 1},
     "mlperftiny_resnet8_cifar10": {
         "conv": 9, "add": 3, "relu": 3, "global_average_pool": 1, "reshape": 1, "dense": 1,

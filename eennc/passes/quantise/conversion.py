@@ -54,6 +54,7 @@ from eennc.ir.types import BATCH, Layout, Quant, TensorType
 from eennc.ir.values import Value, Weight
 from eennc.ir.windows import channels_of, spatial_axes, spatial_shape
 from eennc.passes.canonicalise.affine import affine_of, source_of
+from eennc.passes.canonicalise.fuse_activation import activation_of
 from eennc.passes.quantise.given import given_scales
 from eennc.passes.quantise.moments import Moments
 from eennc.passes.quantise.parameters import given_weight, quantised_weight
@@ -248,15 +249,6 @@ def _relu(given: Converter, op: Relu | Clip) -> Value:
     if activation is None:
         raise UserError(f"quantize-int8: {_named(op)} is neither ReLU nor ReLU6")
     return given.add(Requantize(x=given.q(op.inputs[0]), activation=activation, **given.result(op)))
-
-
-def activation_of(op: Op) -> str | None:
-    """`relu` or `relu6` where an op is that."""
-    if isinstance(op, Relu):
-        return "relu"
-    if isinstance(op, Clip) and op.minimum == 0:
-        return {6.0: "relu6", math.inf: "relu"}.get(op.maximum)
-    return None
 
 
 @converts(MaxPool, AveragePool)

@@ -22,9 +22,10 @@ from eennc.ir.ops.sub import Sub
 from eennc.ir.types import DType
 from eennc.ir.values import Value, Weight
 from eennc.passes.base import Context, Pass
+from eennc.passes.canonicalise.fuse_activation import activation_of
 from eennc.passes.canonicalise.walk import WeightNames
 from eennc.passes.exits.scoring import score_tables
-from eennc.passes.quantise.conversion import Converter, activation_of, shortest
+from eennc.passes.quantise.conversion import Converter, shortest
 from eennc.passes.quantise.given import absorb
 from eennc.passes.quantise.groups import MOVES, logits_of, quants_of
 from eennc.passes.quantise.moments import Moments, input_moments
