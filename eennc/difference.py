@@ -100,10 +100,7 @@ def difference(session: HostSession, model: Path, x: Array, *, limit: float, pro
             place=Place(str(folder)),
             hint="compile it with calibrate and quantize-int8 among the passes",
         )
-    if not model.is_file():
-        raise UserError("no such file", place=Place(str(model)))
-    if sha256_of(model) != session.manifest.source_sha256:
-        raise UserError("not the model that the artefact was compiled from", place=Place(str(model)))
+    given = _given(model, session.manifest.source_sha256)
     floats, integers = load_module(folder / FLOAT_IR), load_module(folder / INT8_IR)
     pairs = _pairs(floats, integers)
     logits = logits_in(floats)
@@ -145,10 +142,21 @@ def difference(session: HostSession, model: Path, x: Array, *, limit: float, pro
         ),
         flips=int((left[0] != left[1]).sum()),
         classes=int((answers[0] != answers[1]).sum()),
-        model=_against_model(floats, model, folder, x),
+        model=_against_model(floats, given, folder, x),
         artefact_exits=float((prediction.exit == left[1]).mean()),
         artefact_classes=float((prediction.classes == answers[1]).mean()),
     )
+
+
+def _given(path: Path, digest: str) -> Module:
+    """The model, which must be the one of this SHA-256."""
+    if not path.is_file():
+        raise UserError("no such file", place=Place(str(path)))
+    text = path.suffix == ".eir"
+    module = load_module(path) if text else None
+    if (module.fingerprint() if module else sha256_of(path)) != digest:
+        raise UserError("not the model that the artefact was compiled from", place=Place(str(path)))
+    return module or read_model(path)
 
 
 def _pairs(floats: Module, integers: Module) -> Mapping[Value, Value]:
@@ -266,9 +274,8 @@ def _answers(logits: Sequence[Array], left: NDArray[np.int64]) -> NDArray[np.int
     return classes[left, np.arange(len(left))]
 
 
-def _against_model(floats: Module, model: Path, folder: Path, x: Array) -> float:
+def _against_model(floats: Module, given: Module, folder: Path, x: Array) -> float:
     """Signal to noise of the float network's last answer against the model's own."""
-    given = read_model(model) if model.suffix == ".onnx" else load_module(model)
     texts = cast("list[str]", read_report(folder)["passes"])
     folded = [text for text in texts if text.partition("{")[0] == FoldInput.name]
     if folded:

@@ -21,11 +21,12 @@ def diff(options: argparse.Namespace) -> int:
     """Compare a quantised artefact with its float network; returns the exit code."""
     session = load(options.folder)
     split = load_split("test", options.data, Path())
-    check_input(split.x, session.manifest)
+    x = split.x[: options.samples]
+    check_input(x, session.manifest)
     spec = session.manifest.input
     check_split(split, TensorType(spec.shape, DType.of(spec.dtype)), session.manifest.classes)
     with progress_on(sys.stderr, quiet=options.quiet) as progress:
-        found = difference(session, options.model, split.x[: options.samples], limit=options.limit, progress=progress)
+        found = difference(session, options.model, x, limit=options.limit, progress=progress)
     sys.stdout.write(to_json(found) if options.json else _text(found, options))
     return OK
 
