@@ -231,10 +231,11 @@ class _BeforeLongWork:
 
     def before(self, p: Pass, module: Module) -> None:
         if not self.asked and (p.needs or (self.target is not None and p in self.target.lowering)):
+            preview = module
             for coming in self.left:
-                coming.check(module)
+                preview = coming.preview(preview)
             if self.target is not None:
-                self.target.check(module, integers=self.integers)
+                self.target.check(preview, integers=self.integers)
             self.asked = True
         self.left.remove(p)
 

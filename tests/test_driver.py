@@ -1,5 +1,7 @@
 """The same flow from Python."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from tiny_model import CLASSES, QUICK, images, model
@@ -177,6 +179,21 @@ def test_tflite_refuses_before_long_work(cache):
     with pytest.raises(UserError, match=r"ONNX Erf \(.*/two/Relu.*\) has no form in integers"):
         eennc.compile(proto, **{**arguments, "passes": INT8})
     assert "train-exits" not in {row.name for row in timing.rows}
+
+
+@pytest.mark.parametrize(("passes", "stage"), [(QUICK, "exits-placed"), (INT8, "quantised")])
+def test_the_backend_is_asked_about_what_will_come(passes, stage, cache):
+    seen = []
+
+    @dataclass(frozen=True)
+    class Asked(NullBackend):
+        def check(self, module, *, integers):
+            seen.append((module.stage, integers))
+
+    timing = Timing()
+    eennc.compile(model(), passes=passes, data=DATA, cache=cache, backend=Asked(), instruments=[timing])
+    assert seen == [(stage, stage == "quantised")]
+    assert "train-exits" in {row.name for row in timing.rows}
 
 
 def test_a_pass_says_which_data_it_needs(cache):

@@ -79,8 +79,11 @@ class Pass:
         if "name" not in vars(cls):
             cls.name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
 
-    def check(self, module: Module) -> None:
-        """Raise UserError where `run` will refuse what comes of `module`: asked before the passes that take long."""
+    def preview(self, module: Module) -> Module:
+        """What `run` will make of `module` (which stays), as far as that shows before the passes that take long; the
+        backend is asked about it. Raises UserError where `run` will.
+        """
+        return module
 
     def run(self, module: Module, ctx: Context) -> bool:
         """Change `module` in place; returns whether anything changed. Raises UserError for the user's mistakes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -74,17 +73,20 @@ class QuantizeInt8(Pass):
     samples: Annotated[int, Gt(0)] = SAMPLES
     """Calibration samples that weights and biases are fitted to, evenly spread."""
 
-    def check(self, module: Module) -> None:
-        """Quantise a copy by invented ranges, for what has no form in integers."""
+    def preview(self, module: Module) -> Module:
+        """A copy quantised by invented ranges, which shows what has no form in integers."""
+        if module.stage == "quantised":
+            return module
         copy = module.copy()
-        if copy.stage == "quantised":
-            return
         for value in observed(copy):
             set_range(copy, value, (-1.0, 1.0))
         set_range(copy, copy.main.arguments[0], (-1.0, 1.0))
-        # with the true ranges it may fit
-        with suppress(MisfitError):
+        try:
             self._convert(copy, {})
+        except MisfitError:
+            # with the true ranges it may fit
+            return module
+        return copy
 
     def run(self, module: Module, ctx: Context) -> bool:
         """Convert; a quantised module stays as it is."""

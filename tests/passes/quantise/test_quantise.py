@@ -234,7 +234,7 @@ def test_what_has_no_form_is_refused(op_of, message) -> None:
         QuantizeInt8(weights="max").run(module, Context())
     assert (message or "ONNX Relu has no form in integers") in error.value.message
     with pytest.raises(UserError) as early:
-        QuantizeInt8().check(one_op(op_of))
+        QuantizeInt8().preview(one_op(op_of))
     assert early.value.message == error.value.message
 
 
