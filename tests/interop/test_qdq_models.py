@@ -109,6 +109,31 @@ def test_weights_that_are_quantised_in_the_model(tmp_path) -> None:
     assert all(len(op.notes["weight_scales"]) == len(op.weight.array) for op in convs)
 
 
+def test_integers_that_two_scales_share() -> None:
+    helper, tensor = onnx.helper, onnx.numpy_helper.from_array
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s1"], ["a"]),
+        helper.make_node("DequantizeLinear", ["w", "s2"], ["b"]),
+        helper.make_node("MatMul", ["input", "a"], ["c"]),
+        helper.make_node("MatMul", ["c", "b"], ["output"]),
+    ]
+    weights = {"w": np.arange(9, dtype=np.int8).reshape(3, 3), "s1": np.float32(0.5), "s2": np.float32(2)}
+    float32 = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "twice",
+        [helper.make_tensor_value_info("input", float32, ["N", 3])],
+        [helper.make_tensor_value_info("output", float32, ["N", 3])],
+        [tensor(np.asarray(array), name) for name, array in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    module = module_from_proto(proto, "twice")
+    x = np.eye(3, dtype=np.float32)
+    (found,) = run_graph(module, module.main, [x])
+    (expected,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"input": x})
+    np.testing.assert_allclose(found, expected)
+
+
 @pytest.mark.parametrize("backend", ["onnx", "tflite"])
 @pytest.mark.parametrize("integers", [False, True])
 def test_exits_in_a_quantised_network(backend, integers, tmp_path) -> None:

@@ -144,7 +144,7 @@ class Node:
 
     def real_weight(self, source: Weight, array: Array, scales: Array | None) -> Weight:
         """The real numbers of a constant of integers, with their scales where those can be kept."""
-        made = self.derived(source, "real", lambda _: array)
+        made = self.make_weight(f"{source.name}.real", array)
         if scales is not None:
             self._derived.scales[made] = scales
         return made

@@ -18,7 +18,7 @@ def read(node: Node) -> Value:
     """Read it, where what it makes is dequantised again and nothing else; of a constant, as ONNX means it."""
     x = node.input(0)
     if isinstance(x, Weight):
-        return node.derived(x, "quantised", lambda array: _constant(node, array))
+        return node.make_weight(f"{x.name}.quantised", _constant(node, x.array))
     if set(node.takers) != {"DequantizeLinear"}:
         raise NotExpressible("integers go to other operators than DequantizeLinear")
     scale, zero = parameters(node)
