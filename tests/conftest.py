@@ -1,6 +1,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# a busy machine is no failure
+settings.register_profile("eennc", deadline=None)
+settings.load_profile("eennc")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

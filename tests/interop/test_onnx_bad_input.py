@@ -257,7 +257,7 @@ CONTENT = network(
     opset=11,
     weights={"w": (2, 2, 3, 3), "shape": np.array([0, -1], np.int64), "v": (8, 3)},
 ).SerializeToString()
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def reads_or_refuses(content: bytes, path: Path) -> None:

@@ -74,7 +74,7 @@ def one_by_one(exits, seed, thresholds, temperature, kind, x):
     return answers
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     exits=st.integers(0, 4),
     seed=st.integers(0, 1000),

@@ -89,7 +89,7 @@ def modules(draw) -> Module:
     return Module(draw(names), graph, stage="exits-placed", attributes=attributes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(modules())
 def test_round_trip(module):
     text = print_module(module, origins=True)
@@ -102,7 +102,7 @@ def test_round_trip(module):
         assert (old.attrs, old.notes, old.origin) == (new.attrs, new.notes, new.origin)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(modules())
 def test_files(tmp_path_factory, module):
     path = tmp_path_factory.mktemp("eir") / "model.eir"
@@ -186,7 +186,7 @@ def test_an_unknown_op_has_a_hint():
     assert "did you mean 'nn.dense'?" in caught.value.render()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 6), st.text(max_size=4))
 def test_damage_is_never_more_than_a_message(at, length, text):
     with contextlib.suppress(UserError):

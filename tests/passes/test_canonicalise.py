@@ -28,7 +28,7 @@ from eennc.passes.pipeline import GROUPS, Pipeline, build_passes
 
 register()
 NAMES = GROUPS["canonicalise"]
-FEW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+FEW = settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 def places(module):

@@ -22,7 +22,7 @@ from eennc.passes.pipeline import Pipeline, build_passes
 from eennc.support.diagnostics import UserError
 
 register()
-RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+RANDOM = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 def conv(out: tuple[int, int], channels: int, per_group: int, kernel: tuple[int, int]) -> int:

@@ -63,7 +63,7 @@ def brute_force(
     return next(macs for macs, p in by_cost if kept(table, costs, p, limit, metric, by))
 
 
-@settings(max_examples=35, deadline=None)
+@settings(max_examples=35)
 @given(tables, st.integers(0, 400), limits, metrics, statistics)
 def test_exact_is_brute_force(table: ScoreTable, head: int, limit: float, metric: Metric, by: Statistic) -> None:
     costs = made_costs(table.exits, head=head + 1)
@@ -76,7 +76,7 @@ def test_exact_is_brute_force(table: ScoreTable, head: int, limit: float, metric
     assert mean_macs(table, costs, thresholds) == pytest.approx(best, rel=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tables, st.integers(0, 400), limits, metrics, statistics)
 def test_shared_is_brute_force(table: ScoreTable, head: int, limit: float, metric: Metric, by: Statistic) -> None:
     costs = made_costs(table.exits, head=head + 1)
@@ -93,7 +93,7 @@ def test_shared_is_brute_force(table: ScoreTable, head: int, limit: float, metri
     assert mean_macs(table, costs, thresholds) == pytest.approx(best, rel=1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables, limits, metrics, statistics)
 def test_descent_is_feasible_and_near_the_optimum(
     table: ScoreTable, limit: float, metric: Metric, by: Statistic
@@ -190,7 +190,7 @@ def test_independent_is_right_where_exits_are_independent() -> None:
     assert mean_macs(table, costs, best.thresholds) <= mean_macs(table, costs, policy.thresholds) * 1.03
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tables, metrics, statistics, st.integers(0, 2**31))
 def test_the_solvers_statistic_is_that_of_the_report(
     table: ScoreTable, metric: Metric, by: Statistic, seed: int

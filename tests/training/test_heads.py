@@ -102,7 +102,7 @@ def test_few_samples_get_many_steps_and_many_samples_few_epochs() -> None:
     assert Recipe(epochs=3).epochs_for(100) == 3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.integers(1, 9), st.integers(1, 5))
 def test_folding_equals_explicit_standardisation(seed: int, width: int, outputs: int) -> None:
     random = np.random.default_rng(seed)

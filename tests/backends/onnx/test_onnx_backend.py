@@ -55,7 +55,7 @@ def test_every_sample_leaves_where_the_interpreter_says(exits: int, dims: int, k
         assert set(found) == set(range(exits + 1))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     rule=st.sampled_from(["max_probability", "margin"]),
     seed=st.integers(0, 99),

@@ -189,7 +189,7 @@ def test_model_says_little_more_than_the_network(tmp_path: Path) -> None:
     assert len([node for _, graph in graphs_of(model.graph) for node in graph.node if node.op_type == "If"]) == 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(module=networks(exits=True))
 def test_networks_of_every_shape_of_op(module: Module) -> None:
     x = np.random.default_rng(1).normal(size=(5, 4, 6, 6)).astype(np.float32)

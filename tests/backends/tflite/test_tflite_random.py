@@ -36,7 +36,7 @@ def inputs(n: int) -> np.ndarray:
     return np.random.default_rng(3).normal(size=(n, 4, 6, 6)).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(networks(exits=False))
 def test_integers(module: Module) -> None:
     module = canonical(module)
@@ -61,7 +61,7 @@ def test_integers(module: Module) -> None:
         np.testing.assert_array_equal(found[0], real[row])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(networks(exits=False))
 def test_floats(module: Module) -> None:
     module = canonical(module)

@@ -86,7 +86,7 @@ def test_cases(name: str, case: Case) -> None:
     compared(cls(**fields, **case.attrs), off_by_one=name == "q.dense")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), seeds)
 def test_conv(data, seed) -> None:
     random = np.random.default_rng(seed)
@@ -121,7 +121,7 @@ def test_conv(data, seed) -> None:
     compared(op, seed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 70), st.integers(1, 9), quants, quants, scales, st.sampled_from(["none", "relu", "relu6"]), seeds)
 def test_dense(inputs, out, x, y, scale, activation, seed) -> None:
     random = np.random.default_rng(seed)
@@ -142,7 +142,7 @@ def test_dense(inputs, out, x, y, scale, activation, seed) -> None:
     compared(op, seed, off_by_one=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([QAdd, QSub, QMul]), quants, quants, quants, st.sampled_from(["none", "relu", "relu6"]), seeds)
 def test_elementwise(cls, a, b, y, activation, seed) -> None:
     shape = ("N", 3, 2, 5)
@@ -162,7 +162,7 @@ def test_elementwise(cls, a, b, y, activation, seed) -> None:
     compared(op, seed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([QMaxPool, QAveragePool]), st.data(), quants, seeds)
 def test_pools(cls, data, quant, seed) -> None:
     side = data.draw(st.integers(1, 8))
@@ -179,7 +179,7 @@ def test_pools(cls, data, quant, seed) -> None:
     compared(op, seed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 12), st.integers(1, 12), quants, quants, seeds)
 def test_mean(height, width, x, y, seed) -> None:
     try:
@@ -190,7 +190,7 @@ def test_mean(height, width, x, y, seed) -> None:
     compared(op, seed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(quants, quants, st.sampled_from(["none", "relu", "relu6"]), seeds)
 def test_requantize(x, y, activation, seed) -> None:
     argument = Argument("x", TensorType(("N", 40), DType.I8, None, x))
@@ -202,7 +202,7 @@ def test_requantize(x, y, activation, seed) -> None:
     compared(op, seed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 50), scales, st.floats(0.05, 20), seeds)
 def test_softmax(classes, scale, beta, seed) -> None:
     argument = Argument("x", TensorType(("N", classes), DType.I8, None, Quant(scale, 3)))

@@ -51,14 +51,14 @@ def depends(graph: Graph, value: Value, on: Value) -> bool:
 
 
 @given(graphs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_dominators(graph: Graph) -> None:
     values = [*graph.arguments, *(result for op in graph.ops for result in op.results)]
     assert dominators(graph) == [value for value in values if not reaches(graph, value)]
 
 
 @given(graphs())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_links_hold_the_ops_on_the_way(graph: Graph) -> None:
     chain = chain_of(graph)
     assert chain[-1].ops == ()

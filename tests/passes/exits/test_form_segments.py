@@ -82,7 +82,7 @@ def check(module: Module, expected: tuple[NDArray[np.float32], NDArray[np.int64]
 
 
 @given(modules(), st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_every_form_answers_as_the_table(module: Module, data: st.DataObject) -> None:
     check(module, by_table(module))
     numbers = range(len(exits_of(module.main)))

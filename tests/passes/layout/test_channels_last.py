@@ -87,7 +87,7 @@ def test_integers_are_the_same_to_the_bit(dims: int) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(networks())
 def test_random_networks(module: Module) -> None:
     expected = run_graph(module, module.main, inputs_for(module))
