@@ -45,9 +45,8 @@ class Equalise(Pass):
     """Even out the channels between two layers: what one makes smaller by a factor per channel, the next makes larger.
 
     The network's function stays. Weights and activations then use their integers better where they share one scale:
-    Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction (arXiv 1906.04721), equation
-    11. Only where one layer alone takes the channels, through ReLU or pools at most; ReLU6 stops it. Put it before
-    find-exits.
+    Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction (arXiv 1906.04721). Only where
+    one layer alone takes the channels, through ReLU or pools at most; ReLU6 stops it. Put it before find-exits.
 
     Before:
         argument %x : tensor<Nx1xf32>
