@@ -114,6 +114,22 @@ def test_a_tflite_artefact_is_the_module(passes, cache, tmp_path):
         assert compiled.report["cost"]["total"]["params"] > compiled.report["base_cost"]["params"] > 600
 
 
+@pytest.mark.parametrize("backend", ["onnx", "tflite"])
+def test_integers_of_a_network_for_one_sample(backend, cache, tmp_path):
+    """A batch of 1 that is baked in, as many exporters leave it: all as with a free batch."""
+    proto = model()
+    for port in (*proto.graph.input, *proto.graph.output):
+        port.type.tensor_type.shape.dim[0].dim_value = 1
+    arguments = {"passes": INT8, "data": DATA, "cache": cache, "backend": backend}
+    baked = eennc.compile(proto, output=tmp_path / "baked", **arguments)
+    free = eennc.compile(model(), output=tmp_path / "free", **arguments)
+    assert baked.report["result"] == free.report["result"]
+    x, _ = images(30, 9)
+    found, expected = (eennc.load(tmp_path / name).predict(x) for name in ("baked", "free"))
+    np.testing.assert_array_equal(found.exit, expected.exit)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+
+
 @pytest.mark.parametrize("passes", [QUICK, INT8])
 @pytest.mark.parametrize("backend", ["onnx", "tflite"])
 def test_no_exit_left(passes, backend, cache, tmp_path):

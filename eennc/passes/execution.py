@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eennc.interop.onnx.execute import execute
+from eennc.interop.onnx.execute import chunks, execute
 from eennc.ir.graph import Graph, Module
 from eennc.ir.interpreter import run_graph
 from eennc.ir.quantised import computes_in_integers
@@ -22,10 +22,9 @@ def answers(module: Module, graph: Graph, x: Array, progress: Progress) -> list[
     """
     if not computes_in_integers(graph.ops):
         return execute(graph, x, progress=progress)
-    parts: list[tuple[Array, ...]] = []
+    parts: list[list[Array]] = []
     with task(progress, "running the network in integers", len(x)) as number:
-        for start in range(0, len(x), CHUNK):
-            chunk = x[start : start + CHUNK]
-            parts.append(run_graph(module, graph, [chunk]))
-            progress.advance(number, len(chunk))
+        for chunk, taken in chunks(x, graph.arguments[0].type, CHUNK):
+            parts.append([part[:taken] for part in run_graph(module, graph, [chunk])])
+            progress.advance(number, taken)
     return [np.concatenate(column) for column in zip(*parts, strict=True)]

@@ -52,9 +52,17 @@ def stream(graph: Graph, x: Array, *, batch: int = 64, threads: int = 0) -> Iter
     session = session_of(graph, threads=threads)
     (argument,) = graph.arguments
     type = argument.type
-    baked = type.shape[0] if not type.batched else None
     if not TensorType(("N", *type.shape[1:]), type.dtype).accepts(x):
         raise ValueError(f"the graph takes {type}, not an array of {x.dtype} {list(x.shape)}")
+    for chunk, taken in chunks(x, type, batch):
+        yield [part[:taken] for part in session.run(np.ascontiguousarray(chunk))]
+
+
+def chunks(x: Array, type: TensorType, batch: int) -> Iterator[tuple[Array, int]]:
+    """The samples in chunks for an argument of `type`, and how many of each count: `batch`, or as many as are baked
+    into the type, the last then filled up with its last sample. An empty `x` gives one chunk.
+    """
+    baked = type.shape[0] if not type.batched else None
     size = baked if isinstance(baked, int) else batch
     for start in range(0, len(x), size) if len(x) else (0,):
         chunk = x[start : start + size]
@@ -62,7 +70,7 @@ def stream(graph: Graph, x: Array, *, batch: int = 64, threads: int = 0) -> Iter
         if baked is not None and taken < size:
             filler = chunk[-1:] if taken else np.zeros((1, *x.shape[1:]), x.dtype)
             chunk = np.concatenate([chunk, np.repeat(filler, size - taken, axis=0)])
-        yield [part[:taken] for part in session.run(np.ascontiguousarray(chunk))]
+        yield chunk, taken
 
 
 def session_of(graph: Graph, *, threads: int = 0) -> Session:
