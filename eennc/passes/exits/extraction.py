@@ -52,19 +52,11 @@ class _Extractor:
         self.session: Any = None
 
     def __call__(self, start: int, stop: int) -> list[NDArray[Any]]:
-        if self.session is None:
-            from eennc.interop.onnx.execute import session_of  # onnxruntime is slow to import
+        from eennc.interop.onnx.execute import chunks, session_of  # onnxruntime is slow to import
 
+        if self.session is None:
             self.session = session_of(self.graph)
-        fixed = self.graph.arguments[0].type.shape[0]
-        size = fixed if isinstance(fixed, int) else BATCH
         parts: list[list[NDArray[Any]]] = []
-        for first in range(start, stop, size):
-            rows = self.x[first : min(first + size, stop)]
-            if isinstance(fixed, int) and len(rows) < fixed:
-                # a baked batch: filled up with copies of the last sample
-                filled = np.concatenate([rows, np.repeat(rows[-1:], fixed - len(rows), axis=0)])
-                parts.append([answer[: len(rows)] for answer in self.session.run(filled)])
-            else:
-                parts.append(self.session.run(rows))
+        for rows, taken in chunks(self.x[start:stop], self.graph.arguments[0].type, BATCH):
+            parts.append([answer[:taken] for answer in self.session.run(rows)])
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
