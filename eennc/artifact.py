@@ -49,12 +49,32 @@ class ExitSpec:
 
 
 @dataclass(frozen=True)
+class CSpec:
+    """What users of a folder of C code must know. prefix: of its symbols, in capitals of its macros. device: what it
+    was planned for. arena_bytes, arena_bound: memory for tensors, and its lower bound. input_scale, input_zero_point:
+    what integers that it takes stand for; a scale of None where they are taken as they are. points: its operating
+    points.
+    """
+
+    prefix: str
+    device: str
+    arena_bytes: int
+    arena_bound: int
+    input_dtype: str
+    input_scale: float | None
+    input_zero_point: int
+    scores_dtype: str
+    points: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What stands in an artefact folder.
 
     model, base: file names of the early-exit network and of the plain network it was made from (None where the backend
     writes none). batch: the number of
-    samples that a run takes, None for any. files: SHA-256 (hexadecimal) of the files that the backend wrote.
+    samples that a run takes, None for any. files: SHA-256 (hexadecimal) of the files that the backend wrote. c: of
+    backends that write C.
     Raises ValueError for a file name that leads out of the folder.
     """
 
@@ -73,6 +93,7 @@ class Manifest:
     labels: tuple[str, ...] | None
     exits: tuple[ExitSpec, ...]
     files: dict[str, str]
+    c: CSpec | None = None
 
     def __post_init__(self) -> None:
         for name in (self.model, self.base, *self.files):

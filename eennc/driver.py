@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import time
@@ -95,6 +96,7 @@ def compile(
     *,
     passes: str | Path | Sequence[Pass] | None = None,
     backend: str | Backend | None = None,
+    device: str | None = None,
     output: str | Path | None = None,
     data: Splits | Mapping[str, Spec] | None = None,
     seed: int | None = None,
@@ -108,7 +110,8 @@ def compile(
 
     model: an ONNX or .eir file, an onnx.ModelProto, or a module (which stays as it is). passes: the path of a
     passes.yaml, inline text, passes, or None for the preset. backend: inline text or a backend; None for the recipe's,
-    else onnx. output: the folder to write the artefact to; None writes nothing. data: splits, or what passes.yaml may
+    else onnx. device: what the artefact will run on, for backends that compile for one. output: the folder to write
+    the artefact to; None writes nothing. data: splits, or what passes.yaml may
     say of each; takes the place of the recipe's, split by split. seed: of everything random; None for the recipe's,
     else 0. cache: the folder for features, heads and scores; None for `default_cache()`. load: Python files with passes
     or backends. stop_after: the pass (or group) after which to end, without an artefact.
@@ -122,7 +125,7 @@ def compile(
     for file in load:
         load_file(Path(file))
     recipe = recipe_of(passes)
-    target = backend if isinstance(backend, Backend) else _backend(backend, recipe)
+    target = _for_device(backend if isinstance(backend, Backend) else _backend(backend, recipe), device)
     folder = None if output is None else Path(output).resolve()
     if folder is not None:
         if stop_after is not None:
@@ -146,7 +149,7 @@ def compile(
     chosen = seed if seed is not None else recipe.seed or 0
     if chosen < 0:
         raise UserError(f"the seed must not be negative, as {chosen} is")
-    ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder)
+    ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder, target=target.target())
     before, floats, laid = _Before("segments"), _Before("int8"), _Before("channels-last", "segments")
     integers = any("int8" in held for held in (facts, *(p.ensures for p in whole)))
     asked = _BeforeLongWork(whole, None if stop_after else target, integers)
@@ -230,7 +233,7 @@ class _BeforeLongWork:
         self.asked = False
 
     def before(self, p: Pass, module: Module) -> None:
-        if not self.asked and (p.needs or (self.target is not None and p in self.target.lowering)):
+        if not self.asked and (p.needs or (self.target is not None and p in self.target.passes())):
             preview = module
             for coming in self.left:
                 preview = coming.preview(preview)
@@ -249,12 +252,21 @@ def _backend(text: str | None, recipe: Recipe) -> Backend:
     return recipe.backend or build_backend("onnx")
 
 
+def _for_device(target: Backend, device: str | None) -> Backend:
+    """The backend with another device than its own."""
+    if device is None:
+        return target
+    if "device" not in {field.name for field in dataclasses.fields(target)}:
+        raise UserError(f"the {target.name} backend compiles for no device", hint="--device is for -b cortexm")
+    return dataclasses.replace(target, device=device)  # type: ignore[call-arg]
+
+
 def _all_passes(recipe: Recipe, target: Backend) -> list[Pass]:
     first: list[Pass] = [] if recipe.input is None else [recipe.input]
     whole = [*first, *recipe.passes]
     # a user may ask for these too, to run passes of his own behind them
     behind = len(whole)
-    for p in reversed(target.lowering):
+    for p in reversed(target.passes()):
         asked = [index for index, q in enumerate(whole) if isinstance(q, type(p))]
         if not asked:
             whole.insert(behind, p)
@@ -357,7 +369,7 @@ def _write(
             raise
         except Exception as error:
             message = f"backend '{target.name}' failed: {type(error).__name__}: {error}"
-            reproducer = write_reproducer(network, target.lowering, ctx.seed, error, Path())
+            reproducer = write_reproducer(network, target.passes(), ctx.seed, error, Path())
             raise PassFailed(message, reproducer) from error
         for name, stage in kept.items():
             save_module(stage, temporary / name)
@@ -380,6 +392,7 @@ def _write(
                 ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold) for op in exits_of(module.main)
             ),
             files=files,
+            c=emitted.c,
         )
         write_report(report, temporary)
         write_manifest(manifest, temporary)

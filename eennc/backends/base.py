@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from eennc.artifact import CSpec
 from eennc.ir.graph import Graph, Module
 from eennc.passes.base import Pass
 from eennc.passes.exits.form_segments import FormSegments
+from eennc.passes.target import Target
 from eennc.support.diagnostics import UserError
 from eennc.support.registry import Registry
 
@@ -16,12 +18,13 @@ from eennc.support.registry import Registry
 @dataclass(frozen=True)
 class Emitted:
     """What a backend wrote: the artefact's file, and the base network's beside it (None where it writes none), by name.
-    `batch` is the number of samples that the artefact takes at once, None for any.
+    `batch` is the number of samples that the artefact takes at once, None for any; `c` what users of C code must know.
     """
 
     model: str
     base: str | None
     batch: int | None
+    c: CSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Backend:
     name: ClassVar[str] = ""
     lowering: ClassVar[tuple[Pass, ...]] = (FormSegments(),)
     """Passes that bring the module into the form that `emit` takes."""
+
+    def passes(self) -> tuple[Pass, ...]:
+        """Those passes, where they depend on the options."""
+        return self.lowering
+
+    def target(self) -> Target | None:
+        """What passes may ask about the device; None where the backend compiles for none. Raises UserError."""
+        return None
 
     def check(self, module: Module, *, integers: bool) -> None:
         """Raise UserError where `emit` will refuse what comes of `module`: asked before the passes that take long.

@@ -104,6 +104,9 @@ def _compile_parser(*, explicit: bool) -> argparse.ArgumentParser:
         "-p", "--passes", metavar="PASSES", help="passes.yaml, or inline: 'find-exits,train-exits{epochs=3}'"
     )
     parser.add_argument("-b", "--backend", metavar="BACKEND", help="such as onnx or 'onnx{batch=free}'; default onnx")
+    parser.add_argument(
+        "--device", metavar="DEVICE", help="what -b cortexm compiles for, such as cortex-m0 or stm32f411"
+    )
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, help="where the artefact goes; default build")
     for split in ("train", "calibration", "test"):
         parser.add_argument(f"--{split}", metavar="DATA", help=f"{split} data: file.npz or module:function")

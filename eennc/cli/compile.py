@@ -44,6 +44,7 @@ def compile_model(options: argparse.Namespace) -> int:
             options.model,
             passes=options.passes,
             backend=options.backend,
+            device=options.device,
             output=None if options.stop_after else output,
             data=_data(options),
             seed=options.seed,

@@ -103,6 +103,9 @@ def _outcomes(summary: Summary, splits: list[SplitSummary]) -> list[str]:
         rows.append([f"{split.split}, n = {split.samples:,}{groups}"])
         rows.append(["  EENN", *_cells(split.eenn, summary)])
         rows.append([f"  {static}", *_cells(split.static, summary)])
+        for point in summary.points:
+            achieved = point.test if split is summary.test and point.test is not None else point.calibration
+            rows.append([f"  EENN at point {point.name}, limit {point.limit:g}", *_cells(achieved, summary)])
         rows.append(["  base", *_cells(split.base, summary)[:-2]])
     return columns(rows)
 

@@ -179,6 +179,12 @@ def number(default: float = _REQUIRED) -> AttrField[float]:
     return AttrField(convert, default)
 
 
+def numbers(default: tuple[float, ...] = _REQUIRED) -> AttrField[tuple[float, ...]]:
+    """A tuple of floats; inf is allowed, NaN is not."""
+    one = number()
+    return AttrField(lambda given: tuple(one.convert(item) for item in _items(given, "numbers")), default)
+
+
 def flag(default: bool = _REQUIRED) -> AttrField[bool]:
     """A bool."""
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar, cast
 from eennc.data.cache import Cache
 from eennc.data.splits import Splits
 from eennc.ir.graph import Module
+from eennc.passes.target import Target
 from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Progress, Silent
 from eennc.support.registry import Registry
@@ -46,6 +47,8 @@ class Context:
     seed: int = 0
     progress: Progress = field(default_factory=Silent)
     results: Results = field(default_factory=Results)
+    target: Target | None = None
+    """The device, where the backend compiles for one."""
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,17 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class OperatingPoint:
+    """Other thresholds for the exits that stayed: least mean MACs under another limit."""
+
+    name: str
+    limit: float
+    thresholds: tuple[float, ...]
+    calibration: Outcome
+    test: Outcome | None
+
+
+@dataclass(frozen=True)
 class Summary:
     """The whole result. static_place: where the best static cut ends, None for the whole network."""
 
@@ -118,6 +129,7 @@ class Summary:
     calibration: SplitSummary
     test: SplitSummary | None
     curve: tuple[CurvePoint, ...]
+    points: tuple[OperatingPoint, ...] = ()
 
 
 def summarise(
@@ -145,6 +157,18 @@ def summarise(
         test=None if test is None else _split(test, tables, policy, metric, static),
         curve=tuple(_point(tables, solve_for(at), metric, at) for at in LIMITS),
     )
+
+
+def operating_point(name: str, limit: float, tables: Tables, policy: Policy) -> OperatingPoint:
+    """Evaluate a policy on both splits of the tables of the exits that stayed."""
+
+    def achieved(table: ScoreTable) -> Outcome:
+        found = evaluate(table, tables.costs, policy)
+        base = int(tables.costs.backbone[-1])
+        return outcome(table, found.correct, found.macs, base, is_base=not policy.active.any())
+
+    test = None if tables.test is None else achieved(tables.test)
+    return OperatingPoint(name, limit, policy.thresholds, achieved(tables.calibration), test)
 
 
 def static_cut(tables: Tables, metric: Metric, limit: float, statistic: Statistic) -> int | None:

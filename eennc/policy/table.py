@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,6 +39,11 @@ class Costs:
         """
         heads = np.where(active, self.head, 0).cumsum()
         return self.backbone + np.concatenate([heads, heads[-1:] if len(heads) else np.zeros(1, np.int64)])
+
+    def only(self, exits: Sequence[int]) -> Costs:
+        """Those of the network with these exits alone."""
+        kept = np.array(exits, np.int64)
+        return Costs(self.backbone[[*exits, -1]], self.head[kept])
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,11 @@ class ScoreTable:
         rows = [confidence(rule, *self._evidence(k), t, self.unit) for k, t in enumerate(temperatures)]
         return np.stack(rows) if rows else np.empty((0, len(self)), np.float32)
 
+    def only(self, exits: Sequence[int]) -> ScoreTable:
+        """The table of the network with these exits alone."""
+        evidence = None if self.evidence is None else self.evidence[list(exits)]
+        return dataclasses.replace(self, scores=self.scores[[*exits, -1]], evidence=evidence)
+
     @cached_property
     def sample_weights(self) -> Floats:
         """Weights that add up to 1, float64 [n]."""
@@ -141,6 +153,12 @@ class Tables:
         counts |= set() if self.test is None else {self.test.exits}
         if len(counts) != 1:
             raise ValueError(f"places, costs and tables have different numbers of exits: {sorted(counts)}")
+
+    def only(self, exits: Sequence[int]) -> Tables:
+        """The tables of the network with these exits alone."""
+        test = None if self.test is None else self.test.only(exits)
+        places = tuple(self.places[k] for k in exits)
+        return Tables(places, self.costs.only(exits), self.calibration.only(exits), test)
 
 
 @dataclass(frozen=True)

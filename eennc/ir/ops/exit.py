@@ -7,7 +7,7 @@ from typing import cast, get_args
 
 import numpy as np
 
-from eennc.ir.fields import choice, integer, number, optional_tensor, tensor, tensors, text
+from eennc.ir.fields import choice, integer, number, numbers, optional_tensor, tensor, tensors, text
 from eennc.ir.op import Op, op
 from eennc.ir.rules import Kind, Rule, confidence
 from eennc.ir.types import Array, FloatArray, TensorType
@@ -25,7 +25,8 @@ class Exit(Op):
 
     `kind` says what `scores` [N, classes] are: logits or probabilities. The rule (`eennc.ir.rules`) looks at `logits`
     where they are given, else at `scores`. Both are floats, or int8 with a quantisation; then the rule is `margin`. A
-    threshold of inf never fires. `exit` numbers the exits from 0 in the order of the data flow, `place` names the
+    threshold of inf never fires. `points` are its thresholds at the module's other operating points, in the order of
+    the module's attribute `points`. `exit` numbers the exits from 0 in the order of the data flow, `place` names the
     tensor it stands behind.
     """
 
@@ -40,6 +41,7 @@ class Exit(Op):
     rule = choice(*get_args(Rule), default="max_probability")
     temperature = number(1.0)
     threshold = number(math.inf)
+    points = numbers(())
 
     def verify(self) -> None:
         """Something must be carried, all of it per sample; temperature and rule must make sense for the scores."""
@@ -87,10 +89,12 @@ class Exit(Op):
         """The rule's score of each sample, float32 [n], from `evidence` [n, classes]."""
         return confidence(cast(Rule, self.rule), evidence, self.evidence_kind, self.temperature, self.unit)
 
-    def levels(self) -> int:
+    def levels(self, threshold: float | None = None) -> int:
         """On quantised evidence: by how many steps the largest logit must lead for the exit to fire; 256 is never.
 
-        What integer code compares with; fires for the same samples as `confidence` against the threshold.
+        What integer code compares with; fires for the same samples as `confidence` against the threshold (None: the
+        exit's own).
         """
+        limit = np.float32(self.threshold if threshold is None else threshold)
         steps = np.arange(NEVER, dtype=np.float32) * np.float32(self.unit / self.temperature)
-        return int(np.searchsorted(steps, np.float32(self.threshold), side="left"))
+        return int(np.searchsorted(steps, limit, side="left"))

@@ -50,6 +50,10 @@ class QSoftmax(Op):
             raise MultiplierError(f"beta {self.beta:.3g} is too small for a scale of {scale:.3g}")
         return multiplier, shift
 
+    def lowest(self) -> int:
+        """Differences from the largest logit below this one count nothing."""
+        return -math.floor((2**_DIFFERENCE_BITS - 1) * 2 ** (31 - _DIFFERENCE_BITS) / 2 ** self.factor()[1])
+
     def infer(self) -> TensorType:
         """The shape, as probabilities."""
         return TensorType(self.x.type.shape, DType.I8, self.x.type.layout, PROBABILITY)
@@ -58,8 +62,7 @@ class QSoftmax(Op):
         """In integers."""
         multiplier, shift = self.factor()
         differences = x.astype(np.int64) - x.max(axis=-1, keepdims=True)
-        lowest = -math.floor((2**_DIFFERENCE_BITS - 1) * 2 ** (31 - _DIFFERENCE_BITS) / 2**shift)
-        seen = differences >= lowest
+        seen = differences >= self.lowest()
         scaled = high_multiply(np.where(seen, differences, 0) << shift, multiplier)
         exponentials = _exponential(scaled)
         total = np.where(seen, rounding_shift(exponentials, _SUM_BITS), 0).sum(axis=-1, keepdims=True)

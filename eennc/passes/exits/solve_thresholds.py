@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Le
@@ -16,9 +18,12 @@ from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Metric, Statistic
-from eennc.policy.summary import TIED, summarise
-from eennc.policy.table import Policy
+from eennc.policy.summary import TIED, OperatingPoint, operating_point, summarise
+from eennc.policy.table import Policy, Tables
 from eennc.support.diagnostics import UserError
+
+NORMAL = "normal"
+"""The operating point of the limit itself."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,13 @@ class SolveThresholds(Pass):
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
     """Share of the base network's MACs that each exit must save to stay, where the threshold is shared."""
 
+    points: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict[str, float])
+    """More operating points, by name their limits, such as {saver: 0.03, accurate: 0.002}: other thresholds for the
+    exits that stay, between which C code is switched at run time. The limit's own is called normal."""
+
     def __post_init__(self) -> None:
+        if NORMAL in self.points:
+            raise ValueError(f"points: '{NORMAL}' is the one of limit")
         if self.thresholds == "shared" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
 
@@ -75,10 +86,10 @@ class SolveThresholds(Pass):
             exit.attrs["rule"] = self.rule or exit.rule
         tables = score_tables(module, ctx)
 
-        def solve_for(limit: float, known: Policy | None = None) -> Policy:
+        def solve_for(limit: float, known: Policy | None = None, among: Tables = tables) -> Policy:
             return solve(
-                tables.calibration,
-                tables.costs,
+                among.calibration,
+                among.costs,
                 limit=limit,
                 metric=self.metric,
                 statistic=self.statistic,
@@ -102,6 +113,11 @@ class SolveThresholds(Pass):
             exit.origin = exit.origin.via(self.name)
             if policy.active[exit.exit]:
                 kept.append(exit.exit)
+        points = self._points(tables.only(kept), policy, kept, solve_for)
+        for number, k in enumerate(kept):
+            exits_of(module.main)[k].attrs["points"] = tuple(point.thresholds[number] for point in points)
+        if points:
+            module.attributes["points"] = tuple(point.name for point in points)
         annotated = any("macs_to_here" in exit.notes for exit in exits_of(module.main))
         remove_exits(module, kept)
         if annotated:
@@ -109,6 +125,7 @@ class SolveThresholds(Pass):
         summary = summarise(
             tables, policy, self.metric, self.limit, self.statistic, lambda limit: solve_for(limit, policy)
         )
+        summary = dataclasses.replace(summary, points=points)
         if not kept:
             advice = "; more calibration samples, or statistic: point, would allow some" * (self.statistic == "upper95")
             ctx.progress.warn(f"no exit pays under a limit of {self.limit:g}: the network stays whole{advice}")
@@ -130,3 +147,16 @@ class SolveThresholds(Pass):
         ctx.results.put(policy)
         ctx.results.put(summary)
         return True
+
+    def _points(
+        self, tables: Tables, policy: Policy, kept: list[int], solve_for: Callable[[float, Policy, Tables], Policy]
+    ) -> tuple[OperatingPoint, ...]:
+        """The other operating points of the exits that stay."""
+        known = dataclasses.replace(
+            policy,
+            thresholds=tuple(policy.thresholds[k] for k in kept),
+            temperatures=tuple(policy.temperatures[k] for k in kept),
+        )
+        return tuple(
+            operating_point(name, limit, tables, solve_for(limit, known, tables)) for name, limit in self.points.items()
+        )

@@ -214,7 +214,7 @@ def test_backends_are_registered() -> None:
 
     register()
     register()
-    assert list(BACKENDS) == ["null", "onnx", "tflite"]
+    assert list(BACKENDS) == ["cortexm", "null", "onnx", "tflite"]
     for name in BACKENDS:
         line = (BACKENDS.get(name).__doc__ or "").strip().splitlines()[0]
         assert 10 < len(line) < 120

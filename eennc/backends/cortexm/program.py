@@ -1,0 +1,152 @@
+"""A planned module as the parts of model.c."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from eennc.backends.cortexm.form import form_of
+from eennc.backends.cortexm.names import printable
+from eennc.backends.cortexm.writer import Function, Writer, c_float
+from eennc.ir.cuts import exits_of
+from eennc.ir.flat import Flat, flatten
+from eennc.ir.graph import Module
+from eennc.ir.ops.call import Call
+from eennc.ir.ops.exit import Exit
+from eennc.ir.types import Quant, TensorType
+from eennc.ir.values import Value
+
+DEFAULT_POINT = "normal"
+
+
+@dataclass(frozen=True)
+class ExitCode:
+    """An exit: C expressions for its scores and its confidence."""
+
+    number: int
+    scores: str
+    confidence: str
+    comment: str
+
+
+@dataclass
+class Stage:
+    """What one step does: functions to call for the segment and for its head, and the exit, None at the end."""
+
+    calls: list[str] = field(default_factory=list[str])
+    head_calls: list[str] = field(default_factory=list[str])
+    exit: ExitCode | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """All that the templates need of the network. input, scores: types as the caller sees them. output: the expression
+    of the last classifier's scores.
+    """
+
+    writer: Writer
+    functions: tuple[Function, ...]
+    stages: tuple[Stage, ...]
+    input: TensorType
+    scores: TensorType
+    output: str
+    dequantise: str | None
+    """The description by which scores become floats; None where they stay what they are."""
+
+
+def program_of(module: Module, prefix: str, *, floats: bool) -> Program:
+    """Lay out a planned module. floats: whether a quantised network takes and gives floats."""
+    return _Layout(module, prefix, floats=floats).program()
+
+
+class _Layout:
+    def __init__(self, module: Module, prefix: str, *, floats: bool) -> None:
+        self.module = module
+        self.flat: Flat = flatten(module)
+        self.floats = floats
+        self.writer = Writer(prefix, self._views())
+
+    def _views(self) -> dict[Value, Value]:
+        """What each value stands for: the tensor that its bytes were computed as."""
+        found = dict(self.flat.origin)
+        for step in self.flat.steps:
+            if isinstance(step.op, Exit) or not step.makes:
+                continue
+            taken = step.takes[0] if step.takes else None
+            if form_of(step.op).view and taken is not None:
+                found[step.makes[0]] = found.get(taken, taken)
+        return {value: found.get(origin, origin) for value, origin in found.items()}
+
+    def program(self) -> Program:
+        for step in self.flat.steps:
+            if isinstance(step.op, Exit) or form_of(step.op).view:
+                continue
+            self.writer.begin(step.op, step.function)
+            form_of(step.op).write(self.writer)
+        scores = self.module.main.returns[0]
+        dequantise = None
+        if self.floats and scores.type.quant is not None:
+            dequantise = self._dequantise(scores.type)
+        stages = self._stages()
+        return Program(
+            writer=self.writer,
+            functions=tuple(self.writer.functions.values()),
+            stages=tuple(stages),
+            input=self.module.main.arguments[0].type,
+            scores=scores.type if dequantise is None else TensorType(scores.type.shape),
+            output=self.writer.at(scores),
+            dequantise=dequantise,
+        )
+
+    def _dequantise(self, type: TensorType) -> str:
+        assert type.quant is not None
+        fields = {"size": type.elements(), "scale": type.quant.scale, "zero_point": type.quant.zero_point}
+        self.writer.kernels["eennc_dequantise_s8_f32"] = None
+        return self.writer.named("eennc_quantise_t", "scores", fields)
+
+    def _stages(self) -> list[Stage]:
+        stages = [Stage()]
+        for op in self.module.main.ops:
+            if isinstance(op, Exit):
+                stages[-1].exit = self._exit(op)
+                stages.append(Stage())
+            elif isinstance(op, Call) and op.callee in self.writer.functions:
+                function = self.writer.functions[op.callee]
+                call = f"{function.name}({'x, ' if function.reads_input else ''}arena);"
+                (stages[-1].head_calls if function.head else stages[-1].calls).append(call)
+        return stages
+
+    def _exit(self, op: Exit) -> ExitCode:
+        evidence = self.writer.at(op.evidence)
+        classes = op.evidence.type.concrete(1)[1]
+        if op.evidence.type.quant is not None:
+            confidence = f"eennc_margin_s8({evidence}, {classes})"
+        else:
+            of = "_of_probabilities" if op.evidence_kind == "probabilities" else ""
+            factor = c_float(float(np.float32(1 / op.temperature)))
+            confidence = f"eennc_{op.rule}{of}_f32({evidence}, {classes}, {factor})"
+        return ExitCode(op.exit, self.writer.at(op.scores), confidence, f"after {printable(op.place)}")
+
+
+def operating_points(module: Module) -> dict[str, list[float]]:
+    """Thresholds of every exit by operating point; the first is the exits' own."""
+    exits = exits_of(module.main)
+    names = module.attributes.get("points", ())
+    found = {DEFAULT_POINT: [exit.threshold for exit in exits]}
+    for number, name in enumerate(names if isinstance(names, tuple) else ()):
+        found[str(name)] = [exit.points[number] for exit in exits]
+    return found
+
+
+def threshold_text(exit: Exit, threshold: float) -> str:
+    """What the C code compares with."""
+    if exit.evidence.type.quant is not None:
+        return str(exit.levels(threshold))
+    return "INFINITY" if math.isinf(threshold) else c_float(threshold)
+
+
+def quant_fields(quant: Quant | None) -> dict[str, object] | None:
+    """Scale and zero point as C."""
+    return None if quant is None else {"scale": c_float(quant.scale), "zero_point": quant.zero_point}

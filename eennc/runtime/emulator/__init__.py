@@ -1,0 +1,1 @@
+"""Runs C artefacts on an emulated core, and counts what they execute."""
