@@ -95,17 +95,19 @@ def _copy_sources(program: Program, prefix: str, module: Module, device: Device,
         home = next(home for home in homes if (home / name).is_file())
         found[name] = (home / name).read_text(encoding="utf-8")
         wanted += [line.split('"')[1] for line in found[name].splitlines() if line.startswith('#include "')]
-        # what a kernel calls of another
-        wanted += [
-            f"{called}.c" for called, where in _FUNCTIONS.items() if where in found[name] and called != name[:-2]
-        ]
+        if name.endswith(".c"):
+            wanted += [f"{file}.c" for file, calls in _CALLED.items() if any(call in found[name] for call in calls)]
     for name, text in found.items():
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "eennc_names.h").write_text(_names(prefix, homes, plain=device.extension == "none"), encoding="utf-8")
     return [*found, "eennc_names.h"]
 
 
-_FUNCTIONS = {"eennc_rows_s8": "eennc_two_rows_s8(", "eennc_rows_f32": "eennc_rows_f32("}
+_CALLED = {
+    "eennc_rows_s8": ("eennc_row_s8(", "eennc_two_rows_s8("),
+    "eennc_rows_f32": ("eennc_row_f32(", "eennc_two_rows_f32("),
+}
+"""Files by what kernels in other files call of them."""
 
 
 def _names(prefix: str, homes: list[Traversable], *, plain: bool) -> str:

@@ -61,23 +61,24 @@ def program_of(module: Module, prefix: str, *, floats: bool) -> Program:
     return _Layout(module, prefix, floats=floats).program()
 
 
+def shown_by(flat: Flat) -> dict[Value, Value]:
+    """What each value stands for: the tensor that its bytes were computed as, or the network's input."""
+    found = dict(flat.origin)
+    for step in flat.steps:
+        if isinstance(step.op, Exit) or not step.makes:
+            continue
+        taken = step.takes[0] if step.takes else None
+        if form_of(step.op).view and taken is not None:
+            found[step.makes[0]] = found.get(taken, taken)
+    return {value: found.get(origin, origin) for value, origin in found.items()}
+
+
 class _Layout:
     def __init__(self, module: Module, prefix: str, *, floats: bool) -> None:
         self.module = module
         self.flat: Flat = flatten(module)
         self.floats = floats
-        self.writer = Writer(prefix, self._views())
-
-    def _views(self) -> dict[Value, Value]:
-        """What each value stands for: the tensor that its bytes were computed as."""
-        found = dict(self.flat.origin)
-        for step in self.flat.steps:
-            if isinstance(step.op, Exit) or not step.makes:
-                continue
-            taken = step.takes[0] if step.takes else None
-            if form_of(step.op).view and taken is not None:
-                found[step.makes[0]] = found.get(taken, taken)
-        return {value: found.get(origin, origin) for value, origin in found.items()}
+        self.writer = Writer(prefix, shown_by(self.flat))
 
     def program(self) -> Program:
         for step in self.flat.steps:

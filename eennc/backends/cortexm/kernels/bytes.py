@@ -17,6 +17,9 @@ from eennc.ir.quantised import quant_of
 from eennc.ir.types import Array, TensorType
 from eennc.ir.values import Weight
 
+MOST_CLASSES = 2**12 - 1
+"""Of a softmax: each adds at most 2**19 to a sum of 32 bits."""
+
 
 def all_bytes() -> Array:
     """Every int8, in the order of the unsigned bytes."""
@@ -75,6 +78,15 @@ class QSoftmaxForm(Form):
     """eennc_softmax_s8."""
 
     op: QSoftmax
+
+    def objection(self) -> str | None:
+        """Exponentials whose sum would not fit."""
+        classes = self.op.result.type.concrete(1)[-1]
+        return (
+            f"it is over {classes:,} classes, the kernel's limit is {MOST_CLASSES:,}"
+            if classes > MOST_CLASSES
+            else None
+        )
 
     def in_place(self) -> tuple[int, ...]:
         """A logit is read for the last time before its probability is written."""

@@ -123,6 +123,83 @@ typedef struct {
 void eennc_quantise_f32_s8(const eennc_quantise_t *p, const float *x, int8_t *y);
 void eennc_dequantise_s8_f32(const eennc_quantise_t *p, const int8_t *x, float *y);
 
+/* float: rows times weights, low..high(bias[o] + sum of weights[o][k] * x[k]). bias may be NULL. */
+typedef struct {
+    const float *weights; /* [outputs][depth] */
+    const float *bias;
+    int32_t depth;
+    int16_t outputs;
+    float low, high;
+} eennc_rows_f32_t;
+void eennc_row_f32(const eennc_rows_f32_t *p, const float *x, float *y);
+void eennc_two_rows_f32(const eennc_rows_f32_t *p, const float *x0, const float *x1, float *y0, float *y1);
+
+/* As eennc_conv_s8. Scratch: two windows. */
+typedef struct {
+    eennc_windows_t windows;
+    eennc_rows_f32_t rows; /* of one group */
+    int16_t groups;
+} eennc_conv_f32_t;
+void eennc_conv_f32(const eennc_conv_f32_t *p, const float *x, float *y, float *scratch);
+
+/* As eennc_depthwise_s8. Scratch: one channel's padded plane. */
+typedef struct {
+    eennc_windows_t windows;
+    eennc_rows_f32_t rows;
+} eennc_depthwise_f32_t;
+void eennc_depthwise_f32(const eennc_depthwise_f32_t *p, const float *x, float *y, float *scratch);
+
+void eennc_dense_f32(const eennc_rows_f32_t *p, int32_t rows, const float *x, float *y);
+
+/* y may be x where windows do not overlap. */
+void eennc_max_pool_f32(const eennc_windows_t *p, const float *x, float *y);
+
+/* counted_bottom, counted_right: padding behind the map that counts as zeros, where `count_padding` says so. */
+typedef struct {
+    eennc_windows_t windows;
+    int16_t counted_bottom, counted_right;
+    int8_t count_padding;
+} eennc_average_pool_f32_t;
+void eennc_average_pool_f32(const eennc_average_pool_f32_t *p, const float *x, float *y);
+
+/* Mean over the middle of x: [outer][reduced][inner]. */
+typedef struct {
+    int32_t outer, reduced, inner;
+} eennc_mean_f32_t;
+void eennc_mean_f32(const eennc_mean_f32_t *p, const float *x, float *y);
+
+enum { EENNC_ADD, EENNC_SUBTRACT, EENNC_MULTIPLY, EENNC_DIVIDE };
+
+/* y may be a or b where that does not broadcast. */
+typedef struct {
+    eennc_broadcast_t shape;
+    int8_t operation;
+} eennc_binary_f32_t;
+void eennc_binary_f32(const eennc_binary_f32_t *p, const float *a, const float *b, float *y);
+
+/* y may be x in all of these. */
+typedef struct {
+    int32_t size;
+    float low, high;
+} eennc_clamp_f32_t;
+void eennc_clamp_f32(const eennc_clamp_f32_t *p, const float *x, float *y);
+
+/* x: [places][channels], times factor[channel] plus shift[channel]. */
+typedef struct {
+    const float *factor, *shift;
+    int32_t places, channels;
+} eennc_affine_f32_t;
+void eennc_affine_f32(const eennc_affine_f32_t *p, const float *x, float *y);
+
+/* Along the middle of x: [outer][classes][inner]. */
+typedef struct {
+    int32_t outer, classes, inner;
+} eennc_softmax_f32_t;
+void eennc_softmax_f32(const eennc_softmax_f32_t *p, const float *x, float *y);
+
+/* Bytes to floats; not in place. */
+void eennc_cast_u8_f32(int32_t size, const uint8_t *x, float *y);
+
 /* Runs of bytes from one place to another: slices, transposes, concatenation, padding. Strides are in bytes and may be
  * negative for x. */
 typedef struct {

@@ -59,7 +59,9 @@ void eennc_softmax_s8(const eennc_softmax_s8_t *p, const int8_t *x, int8_t *y)
         for (int32_t c = 0; c < p->classes; c++) {
             const int32_t difference = x[c] - largest;
             if (difference >= p->lowest) {
-                total += eennc_rounding_shift(exponential(scaled(p, difference)), SUM_BITS);
+                /* without sign: the largest is 2^31 - 1 */
+                const uint32_t whole = (uint32_t)exponential(scaled(p, difference));
+                total += (int32_t)((whole + (1u << (SUM_BITS - 1))) >> SUM_BITS);
             }
         }
         /* total = 2^bits * (1 + fraction) */
@@ -73,8 +75,9 @@ void eennc_softmax_s8(const eennc_softmax_s8_t *p, const int8_t *x, int8_t *y)
             const int32_t difference = x[c] - largest;
             int32_t probability = 0;
             if (difference >= p->lowest) {
-                const int32_t share = eennc_high_multiply(factor, exponential(scaled(p, difference)));
-                probability = eennc_rounding_shift(share, bits);
+                /* `bits` may be more than 31 */
+                const int64_t share = eennc_high_multiply(factor, exponential(scaled(p, difference)));
+                probability = (int32_t)((share + ((int64_t)1 << (bits - 1))) >> bits);
             }
             y[c] = eennc_clamp_s8(probability - 128, -128, 127);
         }

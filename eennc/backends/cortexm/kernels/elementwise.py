@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from eennc.backends.cortexm.form import Form, computes
 from eennc.backends.cortexm.kernels.copies import AXES, strides_of
 from eennc.backends.cortexm.writer import Writer
+from eennc.ir.elementwise import Elementwise
 from eennc.ir.fixed_point import quantise_multiplier
+from eennc.ir.ops.add import Add
+from eennc.ir.ops.div import Div
+from eennc.ir.ops.mul import Mul
 from eennc.ir.ops.q_add import QAdd
 from eennc.ir.ops.q_mul import QMul
 from eennc.ir.ops.q_sub import QSub
+from eennc.ir.ops.sub import Sub
 from eennc.ir.quantised import limits
 from eennc.ir.quantised_elementwise import QuantisedSum
-from eennc.ir.types import TensorType
+from eennc.ir.types import DType, TensorType
+from eennc.ir.values import Weight
 
 LARGEST_SHIFT = 14
 """Products of two int8 have 16 bits."""
@@ -49,7 +55,8 @@ def _steps(type: TensorType, shape: Sequence[int]) -> list[int]:
 def written_over(op: Form) -> tuple[int, ...]:
     """Operands of the result's shape."""
     shape = op.op.result.type.concrete(1)
-    return tuple(i for i, x in enumerate(op.op.operands) if x.type.concrete(1) == shape)
+    operands = enumerate(op.op.operands)
+    return tuple(i for i, x in operands if not isinstance(x, Weight) and x.type.concrete(1) == shape)
 
 
 class BinaryForm(Form):
@@ -125,3 +132,33 @@ class QMulForm(BinaryForm):
             "high": high,
         }
         to.call("eennc_mul_s8", to.description("eennc_mul_s8_t", fields), to.at(op.a), to.at(op.b), to.at(op.result))
+
+
+_OPERATIONS = {"nn.add": "EENNC_ADD", "nn.sub": "EENNC_SUBTRACT", "nn.mul": "EENNC_MULTIPLY", "nn.div": "EENNC_DIVIDE"}
+
+
+@computes(Add, Sub, Mul, Div)
+class FloatBinaryForm(BinaryForm):
+    """eennc_binary_f32."""
+
+    op: Elementwise
+
+    def objection(self) -> str | None:
+        """Too many axes, or other numbers."""
+        return only_floats(self) or super().objection()
+
+    def write(self, to: Writer) -> None:
+        """The operation is a number."""
+        op = self.op
+        fields = {
+            "shape": broadcast_fields(op.a.type, op.b.type, op.result.type),
+            "operation": _OPERATIONS[op.name],
+        }
+        described = to.description("eennc_binary_f32_t", fields)
+        to.call("eennc_binary_f32", described, to.at(op.a), to.at(op.b), to.at(op.result))
+
+
+def only_floats(form: Form) -> str | None:
+    """The objection to other numbers than float32."""
+    type = form.op.result.type
+    return None if type.dtype is DType.F32 else f"its kernel is for float32, not {type.dtype}"

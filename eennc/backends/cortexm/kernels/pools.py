@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import cast
+
 import numpy as np
 
 from eennc.backends.cortexm.form import Form, computes
 from eennc.backends.cortexm.kernels.sums import check_sums
 from eennc.backends.cortexm.kernels.windows import windows_fields
 from eennc.backends.cortexm.writer import Writer
+from eennc.ir.axes import normal_axes
 from eennc.ir.fixed_point import divided, quantise_multiplier
+from eennc.ir.ops.average_pool import AveragePool
+from eennc.ir.ops.global_average_pool import GlobalAveragePool
+from eennc.ir.ops.global_max_pool import GlobalMaxPool
+from eennc.ir.ops.max_pool import MaxPool
 from eennc.ir.ops.q_average_pool import QAveragePool
 from eennc.ir.ops.q_max_pool import QMaxPool
 from eennc.ir.ops.q_mean import QMean
+from eennc.ir.ops.reduce_mean import ReduceMean
 from eennc.ir.pooling import Pool
 from eennc.ir.quantised import quant_of
+from eennc.ir.windows import spatial_axes
 
 
 def apart(op: Pool) -> bool:
@@ -86,3 +97,96 @@ class QMeanForm(Form):
             "zero_point": op.zero_point,
         }
         to.call("eennc_mean_s8", to.description("eennc_mean_s8_t", fields), to.at(op.x), to.at(op.result))
+
+
+@computes(MaxPool)
+class MaxPoolForm(PoolForm):
+    """eennc_max_pool_f32."""
+
+    kernel = "eennc_max_pool_f32"
+
+
+@computes(AveragePool)
+class AveragePoolForm(PoolForm):
+    """eennc_average_pool_f32."""
+
+    def in_place(self) -> tuple[int, ...]:
+        """Not: it goes channel by channel."""
+        return ()
+
+    def write(self, to: Writer) -> None:
+        """Whether padding counts."""
+        op = cast(AveragePool, self.op)
+        windows, counted = op.windows(), op.count_include_pad
+        fields = {
+            "windows": windows_fields(op.x.type, op.result.type, windows),
+            "counted_bottom": windows.ends[0] if counted else 0,
+            "counted_right": windows.ends[1] if counted else 0,
+            "count_padding": int(counted),
+        }
+        described = to.description("eennc_average_pool_f32_t", fields)
+        to.call("eennc_average_pool_f32", described, to.at(op.x), to.at(op.result))
+
+
+@computes(GlobalMaxPool)
+class GlobalMaxPoolForm(Form):
+    """eennc_max_pool_f32 with one window."""
+
+    op: GlobalMaxPool
+
+    def in_place(self) -> tuple[int, ...]:
+        """The one place is the first."""
+        return (0,)
+
+    def write(self, to: Writer) -> None:
+        """A window as large as the map."""
+        op = self.op
+        _, height, width, channels = op.x.type.concrete(1)
+        fields = {
+            "in_height": height,
+            "in_width": width,
+            "in_channels": channels,
+            "out_height": 1,
+            "out_width": 1,
+            "out_channels": channels,
+            "kernel_height": height,
+            "kernel_width": width,
+            "stride_height": 1,
+            "stride_width": 1,
+            "dilation_height": 1,
+            "dilation_width": 1,
+        }
+        to.call("eennc_max_pool_f32", to.description("eennc_windows_t", fields), to.at(op.x), to.at(op.result))
+
+
+@computes(GlobalAveragePool, ReduceMean)
+class MeanForm(Form):
+    """eennc_mean_f32."""
+
+    op: GlobalAveragePool | ReduceMean
+
+    def axes(self) -> Sequence[int]:
+        """Those that the mean is over."""
+        op = self.op
+        if isinstance(op, GlobalAveragePool):
+            return spatial_axes(op.x.type)
+        return sorted(normal_axes(op, op.axes, op.x.type.rank))
+
+    def objection(self) -> str | None:
+        """Axes with others between them."""
+        shape = self.op.x.type.concrete(1)
+        axes = [axis for axis in self.axes() if shape[axis] > 1]
+        between = [axis for axis in range(min(axes, default=0), max(axes, default=-1) + 1) if shape[axis] > 1]
+        return None if between == axes else "its axes are no neighbours"
+
+    def write(self, to: Writer) -> None:
+        """The axes before, between and behind."""
+        op = self.op
+        shape = op.x.type.concrete(1)
+        axes = [axis for axis in self.axes() if shape[axis] > 1] or [0]
+        fields = {
+            "outer": math.prod(shape[: axes[0]]),
+            "reduced": math.prod(shape[axes[0] : axes[-1] + 1]),
+            "inner": math.prod(shape[axes[-1] + 1 :]),
+        }
+        to.call("eennc_mean_f32", to.description("eennc_mean_f32_t", fields), to.at(op.x), to.at(op.result))

@@ -1,6 +1,9 @@
-"""What int8 convolutions and dense layers share: sums of products brought to the result's scale."""
+"""What convolutions and dense layers share: sums of products, in int8 brought to the result's scale."""
 
 from __future__ import annotations
+
+import math
+from typing import cast
 
 import numpy as np
 
@@ -8,10 +11,13 @@ from eennc.backends.cortexm.form import DEEPEST, LARGEST_SUM
 from eennc.backends.cortexm.writer import Writer
 from eennc.ir.fixed_point import quantise_multipliers
 from eennc.ir.op import Op
+from eennc.ir.ops.conv import Conv
+from eennc.ir.ops.dense import Dense
 from eennc.ir.ops.q_conv import QConv
 from eennc.ir.ops.q_dense import QDense
 from eennc.ir.quantised import limits, quant_of
 from eennc.ir.types import Array, Quant
+from eennc.ir.values import Weight
 from eennc.support.diagnostics import UserError
 
 
@@ -22,7 +28,7 @@ def rows_fields(op: QConv | QDense, weights: Array, to: Writer, *, outputs: int,
     quant = quant_of(op, op.x.type, "x")
     out = op.weight.type.concrete()[0]
     flat = np.asarray(weights, np.int64).reshape(out, -1)
-    bias = np.zeros(out, np.int64) if op.bias is None else np.asarray(op.bias.array, np.int64)  # type: ignore[attr-defined]
+    bias = np.zeros(out, np.int64) if op.bias is None else np.asarray(cast(Weight, op.bias).array, np.int64)
     folded = bias - quant.zero_point * flat.sum(axis=1)
     multiplier, shift = quantise_multipliers(op.factors() * (out if len(op.factors()) == 1 else 1))
     check_sums(op, np.abs(folded) + 128 * np.abs(flat).sum(axis=1), shift)
@@ -46,6 +52,18 @@ def check_sums(op: Op, largest: Array, shift: Array) -> None:
         raise UserError(
             f"{op.name} ({op.origin}): its sums can reach {worst:,}, and the kernels' limit is {LARGEST_SUM:,}"
         )
+
+
+def float_rows_fields(op: Conv | Dense, weights: Array, to: Writer, *, outputs: int, depth: int) -> dict[str, object]:
+    """The fields of eennc_rows_f32_t. weights: float32 in the kernel's order."""
+    return {
+        "weights": to.constant(weights, "weights"),
+        "bias": "NULL" if op.bias is None else to.constant(cast(Weight, op.bias).array, "bias"),
+        "depth": depth,
+        "outputs": outputs,
+        "low": -math.inf if op.activation == "none" else 0.0,
+        "high": 6.0 if op.activation == "relu6" else math.inf,
+    }
 
 
 def too_deep(depth: int) -> str | None:
