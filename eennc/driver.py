@@ -40,6 +40,7 @@ from eennc.passes.cost import graph_cost, module_cost
 from eennc.passes.exits.classifier import prepare_scores
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.train_exits import TrainingRecord
+from eennc.passes.memory.plan_memory import MemoryPlan
 from eennc.passes.pipeline import Instrument, Pipeline, check_order, facts_of, up_to
 from eennc.passes.reproducer import PassFailed, write_reproducer
 from eennc.plugins import load_file, load_plugins
@@ -340,6 +341,7 @@ def _report(
         "cost": None if network.stage == "segmented" else module_cost(network),
         "base_cost": None if network.stage == "segmented" else graph_cost(without_exits(network.main)),
         "training": ctx.results.find(TrainingRecord),
+        "memory": ctx.results.find(MemoryPlan),
         "require": verdicts,
         "warnings": warnings,
     }

@@ -6,7 +6,8 @@ import re
 
 from eennc.ir.op import Op
 
-LONGEST = 40
+LONGEST = 24
+"""Of a prefix: C99 promises 31 characters of a name, and the kernels' names come behind it."""
 _KEYWORDS = """
 auto break case char const continue default do double else enum extern float for goto if inline int long register
 restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
@@ -23,13 +24,11 @@ def identifier(name: str) -> str:
     return f"model_{words}" if words in _RESERVED or words[0].isdigit() or words.startswith("eennc") else words
 
 
-def printable(text: str, longest: int = 90) -> str:
-    """`text` as it may stand in a C comment or string: printable ASCII without quotes, escapes and ends of comments."""
-    plain = re.sub(r"[^ !#-.0-9:;<=>@A-Z\[\]^_a-z{|}~/]", "?", text)
-    # neither the end nor the start of a comment, and no trigraph
-    plain = plain.replace("*", "x").replace("//", "/").replace("??", "?")
-    while "??" in plain or "//" in plain:
-        plain = plain.replace("//", "/").replace("??", "?")
+def printable(text: str, longest: int = 60) -> str:
+    """`text` as it may stand in a comment: of letters, digits and some signs that mean nothing there."""
+    plain = re.sub(r"[^A-Za-z0-9 ._/:+-]+", "?", text, flags=re.ASCII)
+    while "//" in plain:
+        plain = plain.replace("//", "/")
     return plain if len(plain) <= longest else plain[: longest - 3] + "..."
 
 

@@ -105,7 +105,7 @@ class _Layout:
         assert type.quant is not None
         fields = {"size": type.elements(), "scale": type.quant.scale, "zero_point": type.quant.zero_point}
         self.writer.kernels["eennc_dequantise_s8_f32"] = None
-        return self.writer.named("eennc_quantise_t", "scores", fields)
+        return self.writer.named("eennc_quantise_t", "output", fields)
 
     def _stages(self) -> list[Stage]:
         stages = [Stage()]

@@ -53,17 +53,21 @@ static inline int32_t one_by_one(const int8_t *x, const int8_t *w, int32_t depth
 }
 
 /* Four outputs from their sums. */
-static inline void store_four(const eennc_rows_s8_t *p, int32_t o, int32x4_t sums, mve_pred16_t lanes, int8_t *y)
+static inline void store_four(const eennc_rows_s8_t *p, int32_t o, const int32_t *sums, int8_t *y)
 {
-    const int32x4_t shift = vldrbq_z_s32(p->shift + o, lanes);
-    const int32x4_t right = vminq_s32(shift, vdupq_n_s32(0));
-    int32x4_t x = vshlq_s32(sums, vmaxq_s32(shift, vdupq_n_s32(0)));
-    x = vqrdmulhq_s32(x, vldrwq_z_s32(p->multiplier + o, lanes));
+    const int32x4_t shift = vldrbq_s32(p->shift + o), right = vminq_s32(shift, vdupq_n_s32(0));
+    int32x4_t x = vshlq_s32(vldrwq_s32(sums), vmaxq_s32(shift, vdupq_n_s32(0)));
+    x = vqrdmulhq_s32(x, vldrwq_s32(p->multiplier + o));
     /* vrshl rounds halves up, negative numbers have to be one lower first */
     x = vaddq_s32(x, vshrq_n_s32(vandq_s32(x, right), 31));
     x = vaddq_n_s32(vrshlq_s32(x, right), p->zero_point);
     x = vminq_s32(vmaxq_s32(x, vdupq_n_s32(p->low)), vdupq_n_s32(p->high));
-    vstrbq_p_s32(y + o, x, lanes);
+    vstrbq_s32(y + o, x);
+}
+
+static inline void store_one(const eennc_rows_s8_t *p, int32_t o, int32_t sum, int8_t *y)
+{
+    y[o] = eennc_clamp_s8(p->zero_point + eennc_requantise(sum, p->multiplier[o], p->shift[o]), p->low, p->high);
 }
 
 void eennc_two_rows_s8(const eennc_rows_s8_t *p, const int8_t *x0, const int8_t *x1, int8_t *y0, int8_t *y1,
@@ -73,18 +77,16 @@ void eennc_two_rows_s8(const eennc_rows_s8_t *p, const int8_t *x0, const int8_t 
     const int32_t depth = p->depth, outputs = p->outputs;
     const int8_t *w = p->weights;
     int32_t o = 0;
-    for (; o + 4 <= outputs; o += 4) {
+    for (; o + 4 <= outputs; o += 4, w += 4 * depth) {
         int32_t sums0[4], sums1[4];
         two_by_two(x0, x1, w, w + depth, depth, p->bias + o, sums0, sums1);
         two_by_two(x0, x1, w + 2 * depth, w + 3 * depth, depth, p->bias + o + 2, sums0 + 2, sums1 + 2);
-        store_four(p, o, vldrwq_s32(sums0), 0xffff, y0);
-        store_four(p, o, vldrwq_s32(sums1), 0xffff, y1);
-        w += 4 * depth;
+        store_four(p, o, sums0, y0);
+        store_four(p, o, sums1, y1);
     }
-    for (; o < outputs; o++) {
-        store_four(p, o, vdupq_n_s32(one_by_one(x0, w, depth, p->bias[o])), 0x000f, y0);
-        store_four(p, o, vdupq_n_s32(one_by_one(x1, w, depth, p->bias[o])), 0x000f, y1);
-        w += depth;
+    for (; o < outputs; o++, w += depth) {
+        store_one(p, o, one_by_one(x0, w, depth, p->bias[o]), y0);
+        store_one(p, o, one_by_one(x1, w, depth, p->bias[o]), y1);
     }
 }
 
@@ -92,14 +94,16 @@ void eennc_row_s8(const eennc_rows_s8_t *p, const int8_t *x, int8_t *y)
 {
     const int32_t depth = p->depth, outputs = p->outputs;
     const int8_t *w = p->weights;
-    for (int32_t o = 0; o < outputs; o += 4) {
-        const int32_t count = outputs - o < 4 ? outputs - o : 4;
+    int32_t o = 0;
+    for (; o + 4 <= outputs; o += 4) {
         int32_t sums[4];
-        for (int32_t i = 0; i < 4; i++) {
-            sums[i] = i < count ? one_by_one(x, w + i * depth, depth, p->bias[o + i]) : 0;
+        for (int32_t i = 0; i < 4; i++, w += depth) {
+            sums[i] = one_by_one(x, w, depth, p->bias[o + i]);
         }
-        store_four(p, o, vldrwq_s32(sums), vctp32q((uint32_t)count), y);
-        w += 4 * depth;
+        store_four(p, o, sums, y);
+    }
+    for (; o < outputs; o++, w += depth) {
+        store_one(p, o, one_by_one(x, w, depth, p->bias[o]), y);
     }
 }
 
