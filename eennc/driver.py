@@ -35,6 +35,7 @@ from eennc.ir.cuts import exits_of, without_exits
 from eennc.ir.graph import Module
 from eennc.ir.rules import Kind
 from eennc.ir.text import load_module, save_module
+from eennc.ir.types import TensorType
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import graph_cost, module_cost
 from eennc.passes.exits.classifier import prepare_scores
@@ -57,6 +58,10 @@ from eennc.support.options import to_inline
 
 if TYPE_CHECKING:
     import onnx
+
+
+LOWERING = ("tabulated-input", "integer-input", "channels-last", "segments")
+"""Facts that the backends' own passes make of a network."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ def compile(
     if chosen < 0:
         raise UserError(f"the seed must not be negative, as {chosen} is")
     ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder, target=target.target())
-    before, floats, laid = _Before("segments"), _Before("int8"), _Before("channels-last", "segments")
+    before, floats, laid = _Before("segments"), _Before("int8"), _Before(*LOWERING)
     integers = any("int8" in held for held in (facts, *(p.ensures for p in whole)))
     asked = _BeforeLongWork(whole, None if stop_after else target, integers)
     Pipeline(whole, (before, floats, laid, asked, *instruments)).run(module, ctx)
@@ -161,7 +166,8 @@ def compile(
     manifest = None
     if folder is not None:
         kept = _both_forms(floats.module, laid.module, module)
-        manifest = _write(folder, module, before.module or module, kept, source, target, ctx, report)
+        taken = (laid.module or module).main.arguments[0].type
+        manifest = _write(folder, module, before.module or module, taken, kept, source, target, ctx, report)
     return Compiled(
         module=module,
         folder=folder,
@@ -352,6 +358,7 @@ def _write(
     folder: Path,
     module: Module,
     network: Module,
+    taken: TensorType,
     kept: Mapping[str, Module],
     source: Source,
     target: Backend,
@@ -386,7 +393,7 @@ def _write(
             model=emitted.model,
             base=emitted.base,
             batch=emitted.batch,
-            input=TensorSpec(argument.name, argument.type.dtype.numpy.name, argument.type.shape),
+            input=TensorSpec(argument.name, taken.dtype.numpy.name, taken.shape),
             scores=cast(Kind, attributes["scores"]),
             classes=cast(int, attributes["classes"]),
             labels=cast("tuple[str, ...] | None", module.attributes.get("labels")),

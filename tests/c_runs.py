@@ -1,6 +1,7 @@
 """Runs generated C on the host: whole folders, and single graphs without exits."""
 
 import ctypes
+import itertools
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from eennc.passes.memory.check import check_plan
 from eennc.passes.memory.plan_memory import plan_memory
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+_NUMBERS = itertools.count()
 GUARD = 64
 """Bytes around what kernels may write."""
 
@@ -74,12 +76,11 @@ class HostC:
         self.spec = spec
         self.scores = np.dtype(spec.scores_dtype)
         self.classes = classes
-        made = folder / "host.so"
+        # a loader knows files that it has loaded by name
+        made = folder / f"host{next(_NUMBERS)}.so"
         command = [compiler(), *WARNINGS, *flags, "-shared", "-fPIC", *sources(folder), "-lm", "-o", str(made)]
         subprocess.run(command, check=True)
         self.library = ctypes.CDLL(str(made))
-        # the library stays loaded; a rebuilt folder gets a new file
-        made.unlink()
         self.arena = (ctypes.c_uint32 * (spec.arena_bytes // 4 + 2))()
         self.net = (ctypes.c_uint64 * 1024)()
         self.result = (ctypes.c_uint8 * 8192)()

@@ -143,12 +143,16 @@ def _compile_parser(*, explicit: bool) -> argparse.ArgumentParser:
 def _run_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="eennc run",
-        description="Measures an artefact on this computer: accuracy, exits, latency against the base network.",
+        description="Measures an artefact: on this computer accuracy, exits and latency against the base network; C "
+        "code on an emulated core, with instructions, cycles, flash and stack.",
         allow_abbrev=False,
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="what `eennc MODEL -o FOLDER` wrote")
     parser.add_argument("--data", metavar="DATA", required=True, help="file.npz with x and y, or module:function")
     parser.add_argument("--samples", metavar="N", type=_number, help="use the first N samples only")
+    parser.add_argument("--on", choices=("host", "qemu"), default="host", help="default host; C code runs on qemu")
+    parser.add_argument("--device", metavar="DEVICE", help="with --on qemu: another core than it was compiled for")
+    parser.add_argument("--point", metavar="NAME", help="with --on qemu: the operating point; default normal")
     parser.add_argument("--timed", metavar="N", type=_number, default=500, help="how many of them to time; default 500")
     parser.add_argument("--threads", metavar="N", type=_number, default=1, help="of the runtime; default 1")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")

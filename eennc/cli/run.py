@@ -8,17 +8,24 @@ from pathlib import Path
 
 from eennc.artifact import to_json
 from eennc.cli import OK
+from eennc.cli.core import core_text
 from eennc.cli.progress import progress_on
 from eennc.cli.units import columns, microseconds, percent
 from eennc.data.loading import check_split, load_split
 from eennc.data.splits import Split
 from eennc.ir.types import DType, TensorType
 from eennc.runtime.measure import Measurement, measure
-from eennc.runtime.session import HostSession, check_input, load
+from eennc.runtime.session import HostSession, check_input, checked_manifest, load
+from eennc.support.diagnostics import UserError
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure an artefact; returns the exit code."""
+    if options.on == "qemu":
+        return run_on_core(options)
+    for name in ("device", "point"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name} is for --on qemu")
     session = load(options.folder, threads=options.threads)
     split = _first(options.samples, load_split("test", options.data, Path()))
     check_input(split.x, session.manifest)
@@ -27,6 +34,33 @@ def run(options: argparse.Namespace) -> int:
     with progress_on(sys.stderr, quiet=options.quiet) as progress:
         measured = measure(session, split, timed=options.timed, progress=progress)
     sys.stdout.write(to_json(measured) if options.json else _text(measured, session, str(options.folder)))
+    return OK
+
+
+def run_on_core(options: argparse.Namespace) -> int:
+    """Measure C code on an emulated core; returns the exit code."""
+    from eennc.runtime.emulator.report import measure_on_core
+
+    manifest = checked_manifest(options.folder)
+    if manifest.c is None:
+        raise UserError(
+            f"an artefact of the {manifest.backend} backend does not run on an emulated core",
+            hint="compile with -b cortexm, or leave --on qemu away",
+        )
+    split = _first(options.samples, load_split("test", options.data, Path()))
+    check_input(split.x, manifest)
+    check_split(split, TensorType(manifest.input.shape, DType.of(manifest.input.dtype)), manifest.classes)
+    with progress_on(sys.stderr, quiet=options.quiet) as progress:
+        measured = measure_on_core(
+            options.folder,
+            manifest,
+            manifest.c,
+            split,
+            device=options.device,
+            point=options.point,
+            progress=progress,
+        )
+    sys.stdout.write(to_json(measured) if options.json else core_text(measured, str(options.folder)))
     return OK
 
 

@@ -119,6 +119,17 @@ def load(folder: str | Path, *, threads: int = 1) -> HostSession:
     does not run here.
     """
     folder = Path(folder)
+    manifest = checked_manifest(folder)
+    if not manifest.model.endswith((".onnx", ".tflite")):
+        raise UserError(
+            f"an artefact of the {manifest.backend} backend does not run here",
+            hint="C code runs on an emulated core: eennc run FOLDER --on qemu" if manifest.c else None,
+        )
+    return HostSession(folder, manifest, threads=threads)
+
+
+def checked_manifest(folder: Path) -> Manifest:
+    """The manifest of an artefact whose files are all there; raises UserError where one is missing or another."""
     manifest = read_manifest(folder)
     for name, digest in manifest.files.items():
         path = folder / name
@@ -126,6 +137,4 @@ def load(folder: str | Path, *, threads: int = 1) -> HostSession:
             raise UserError("a file of the artefact is missing", place=Place(str(path)), hint="compile again")
         if sha256_of(path) != digest:
             raise UserError("the file is not the one that was written", place=Place(str(path)), hint="compile again")
-    if not manifest.model.endswith((".onnx", ".tflite")):
-        raise UserError(f"an artefact of the {manifest.backend} backend does not run here")
-    return HostSession(folder, manifest, threads=threads)
+    return manifest

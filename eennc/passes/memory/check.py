@@ -42,6 +42,8 @@ class _Play:
             if step.makes and self.target.view(step.op):
                 self.viewed.update((value, cast(Value, operands[0])) for value in step.makes)
                 continue
+            for value, at in zip(step.makes, _places(step), strict=True):
+                self._check_inside(step, at, value.type.bytes())
             self._scratch(step, operands)
             for value, at in zip(step.makes, _places(step), strict=True):
                 self._write(step, value, at, operands)
@@ -78,7 +80,6 @@ class _Play:
 
     def _write(self, step: Step, value: Value, at: int, operands: Sequence[Value | None]) -> None:
         size = value.type.bytes()
-        self._check_inside(step, at, size)
         allowed = self.target.in_place(step.op)
         for index, taken in enumerate(operands):
             if taken not in self.at:
