@@ -16,13 +16,3 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the data folder ../shared/data is not there")
     return SHARED
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="real networks on emulated cores with all samples: 10 minutes")
-
-
-@pytest.fixture(scope="session")
-def emulated_samples(request: pytest.FixtureRequest) -> int:
-    """How many samples a real network answers on an emulated core."""
-    return 500 if request.config.getoption("--full") else 40

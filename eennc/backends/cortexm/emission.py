@@ -8,7 +8,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jinja2
 
@@ -161,7 +161,7 @@ def _facts(module: Module, program: Program, plan: MemoryPlan, choices: Choices,
     title = f"{prefix}: an early-exit network made by eennc {version('eennc')} from {source}"
     shape = "x".join(str(n) for n in given.concrete(1)[1:]) or "1"
     macs = sum(op.macs() for op in module.ops())
-    classes = cast(int, module.attributes["classes"])
+    classes = program_scores(module).concrete(1)[-1]
     numbers = "int8" if suffix == "s8" else "float32"
     kind = str(module.attributes.get("scores", "logits"))
     return {

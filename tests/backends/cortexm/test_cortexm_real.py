@@ -18,6 +18,7 @@ from eennc.passes.exits.prune import remove_exits
 from eennc.runtime.emulator.boards import board_of
 from eennc.runtime.emulator.session import emulate
 
+SAMPLES = 500
 CORES = ["microbit", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"]
 RUNS = [
     *(("dscnn_asc40", core) for core in [*CORES, "riscv32"]),
@@ -45,21 +46,19 @@ def classes_of(found: Built) -> int:
 
 @pytest.mark.real
 @pytest.mark.parametrize(("name", "device"), RUNS)
-def test_every_bit(name: str, device: str, shared_data: Path, emulated_samples: int, tmp_path: Path) -> None:
+def test_every_bit(name: str, device: str, shared_data: Path, tmp_path: Path) -> None:
     on = device_named(device)
     board = board_of(on)
     for tool in (f"{board.tools}gcc", board.emulator):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     found = built(name, shared_data)
-    n = emulated_samples
     spec = emit(found.module, tmp_path, device=device)
-    run = emulate(tmp_path, spec, classes_of(found), given(found.x[:n], spec), on)
-    np.testing.assert_array_equal(run.scores, found.scores[:n])
-    np.testing.assert_array_equal(run.exit, found.exit[:n])
-    if n >= 500:
-        shares = np.bincount(run.exit, minlength=4) / n
-        assert (shares >= 0.1).all(), shares
+    run = emulate(tmp_path, spec, classes_of(found), given(found.x[:SAMPLES], spec), on)
+    np.testing.assert_array_equal(run.scores, found.scores[:SAMPLES])
+    np.testing.assert_array_equal(run.exit, found.exit[:SAMPLES])
+    shares = np.bincount(run.exit, minlength=4) / SAMPLES
+    assert (shares >= 0.1).all(), shares
     if device == "microbit":
         assert spec.arena_bytes + run.stack < 16384
 

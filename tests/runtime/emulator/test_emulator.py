@@ -80,7 +80,7 @@ def test_the_base_network_takes_no_exit_and_no_head(network, tmp_path: Path) -> 
     assert base.instructions.max() < eenn_.instructions[eenn_.exit == 3].min()
 
 
-@pytest.mark.parametrize(("core", "instruction"), [("cortex-m4", "smlad"), ("cortex-m55", "vml(ad)?ava")])
+@pytest.mark.parametrize(("core", "instruction"), [("cortex-m4", "smlad"), ("cortex-m55", "vmladava|vmlava")])
 def test_extensions_are_used_and_pay(core: str, instruction: str, network, tmp_path: Path) -> None:
     need(core)
     spec = emit(network, tmp_path / "c", device=core)
@@ -88,7 +88,9 @@ def test_extensions_are_used_and_pay(core: str, instruction: str, network, tmp_p
     work = tmp_path / "work"
     work.mkdir()
     image = build_firmware(tmp_path / "c", spec.prefix, board, work, point=0).image
-    dump = [f"{board.tools}objdump", "-d", str(image)]
+    # binutils 2.40 does not see from the file that it may hold Helium
+    helium = ["-m", "armv8.1-m.main"] if core == "cortex-m55" else []
+    dump = [f"{board.tools}objdump", "-d", *helium, str(image)]
     text = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
     rows = text[text.index(f"<{spec.prefix}_two_rows_s8>:") :].partition("\n\n")[0]
     assert re.search(instruction, rows)
