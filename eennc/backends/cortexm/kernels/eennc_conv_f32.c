@@ -61,7 +61,8 @@ static void convolve_group(const eennc_conv_f32_t *p, const eennc_rows_f32_t *ro
 {
     const int32_t channels = p->windows.out_channels, depth = rows->depth;
     const int in_place = x == y;
-    const float *waiting = NULL;
+    const float *first = x;
+    int waiting = 0;
     for (int32_t row = 0; row < p->windows.out_height; row++) {
         for (int32_t column = 0; column < p->windows.out_width; column++) {
             float *mine = waiting ? scratch + depth : scratch;
@@ -72,15 +73,15 @@ static void convolve_group(const eennc_conv_f32_t *p, const eennc_rows_f32_t *ro
                 next = mine;
             }
             if (waiting) {
-                eennc_two_rows_f32(rows, waiting, next, y, y + channels);
+                eennc_two_rows_f32(rows, first, next, y, y + channels);
                 y += 2 * channels;
-                next = NULL;
             }
-            waiting = next;
+            first = next;
+            waiting = !waiting;
         }
     }
     if (waiting) {
-        eennc_row_f32(rows, waiting, y);
+        eennc_row_f32(rows, first, y);
     }
 }
 

@@ -62,7 +62,8 @@ static void convolve_group(const eennc_conv_s8_t *p, const eennc_rows_s8_t *rows
     const int32_t channels = p->windows.out_channels, depth = rows->depth;
     int8_t *const scratch = (int8_t *)(rows_scratch + EENNC_ROWS_SCRATCH(depth));
     const int in_place = x == y;
-    const int8_t *waiting = NULL;
+    const int8_t *first = x;
+    int waiting = 0;
     for (int32_t row = 0; row < p->windows.out_height; row++) {
         for (int32_t column = 0; column < p->windows.out_width; column++) {
             int8_t *mine = waiting ? scratch + depth : scratch;
@@ -73,15 +74,15 @@ static void convolve_group(const eennc_conv_s8_t *p, const eennc_rows_s8_t *rows
                 next = mine;
             }
             if (waiting) {
-                eennc_two_rows_s8(rows, waiting, next, y, y + channels, rows_scratch);
+                eennc_two_rows_s8(rows, first, next, y, y + channels, rows_scratch);
                 y += 2 * channels;
-                next = NULL;
             }
-            waiting = next;
+            first = next;
+            waiting = !waiting;
         }
     }
     if (waiting) {
-        eennc_row_s8(rows, waiting, y);
+        eennc_row_s8(rows, first, y);
     }
 }
 

@@ -37,4 +37,20 @@ static inline int32_t eennc_smlad(uint32_t a, uint32_t b, int32_t sum)
     return result;
 }
 
+/* The larger of each of four bytes. */
+static inline uint32_t eennc_largest4(uint32_t a, uint32_t b)
+{
+    uint32_t larger;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(larger) : "r"(a), "r"(b));
+    return larger;
+}
+
+/* Both sums of two pairs. */
+static inline uint32_t eennc_add2(uint32_t a, uint32_t b)
+{
+    uint32_t sums;
+    __asm__("sadd16 %0, %1, %2" : "=r"(sums) : "r"(a), "r"(b));
+    return sums;
+}
+
 #endif

@@ -4,11 +4,23 @@
 
 #include <string.h>
 
+#if defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE) && !defined(EENNC_PLAIN)
+#include "eennc_dsp.h"
+#endif
+
 /* y = the larger of both, for all channels of a place. */
 static inline void raise_to(int8_t *y, const int8_t *x, int32_t channels)
 {
-    for (int32_t c = 0; c < channels; c++) {
-        y[c] = x[c] > y[c] ? x[c] : y[c];
+    int32_t c = 0;
+#if defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE) && !defined(EENNC_PLAIN)
+    for (; c + 4 <= channels; c += 4) {
+        const uint32_t larger = eennc_largest4(eennc_load4(x + c), eennc_load4(y + c));
+        memcpy(y + c, &larger, 4);
+    }
+#endif
+    for (; c < channels; c++) {
+        const int8_t other = x[c];
+        y[c] = other > y[c] ? other : y[c];
     }
 }
 

@@ -43,13 +43,34 @@ static inline void two_by_two(const int8_t *x0, const int8_t *x1, const int8_t *
 static inline int32_t one_by_one(const int8_t *x, const int8_t *w, int32_t depth, int32_t sum)
 {
     int32_t left = depth;
-    for (; left > 0; left -= 16) {
+    for (; left >= 16; left -= 16, x += 16, w += 16) {
+        sum = vmladavaq_s8(sum, vldrbq_s8(x), vldrbq_s8(w));
+    }
+    if (left > 0) {
         const mve_pred16_t lanes = vctp8q((uint32_t)left);
         sum = vmladavaq_s8(sum, vldrbq_z_s8(x, lanes), vldrbq_z_s8(w, lanes));
-        x += 16;
-        w += 16;
     }
     return sum;
+}
+
+/* Sums of one row with two outputs. */
+static inline void one_by_two(const int8_t *x, const int8_t *w0, const int8_t *w1, int32_t depth,
+                              const int32_t *bias, int32_t *sums)
+{
+    int32_t s0 = bias[0], s1 = bias[1], left = depth;
+    for (; left >= 16; left -= 16, x += 16, w0 += 16, w1 += 16) {
+        const int8x16_t a = vldrbq_s8(x);
+        s0 = vmladavaq_s8(s0, a, vldrbq_s8(w0));
+        s1 = vmladavaq_s8(s1, a, vldrbq_s8(w1));
+    }
+    if (left > 0) {
+        const mve_pred16_t lanes = vctp8q((uint32_t)left);
+        const int8x16_t a = vldrbq_z_s8(x, lanes);
+        s0 = vmladavaq_s8(s0, a, vldrbq_z_s8(w0, lanes));
+        s1 = vmladavaq_s8(s1, a, vldrbq_z_s8(w1, lanes));
+    }
+    sums[0] = s0;
+    sums[1] = s1;
 }
 
 /* Four outputs from their sums. */
@@ -97,9 +118,9 @@ void eennc_row_s8(const eennc_rows_s8_t *p, const int8_t *x, int8_t *y)
     int32_t o = 0;
     for (; o + 4 <= outputs; o += 4) {
         int32_t sums[4];
-        for (int32_t i = 0; i < 4; i++, w += depth) {
-            sums[i] = one_by_one(x, w, depth, p->bias[o + i]);
-        }
+        one_by_two(x, w, w + depth, depth, p->bias + o, sums);
+        one_by_two(x, w + 2 * depth, w + 3 * depth, depth, p->bias + o + 2, sums + 2);
+        w += 4 * depth;
         store_four(p, o, sums, y);
     }
     for (; o < outputs; o++, w += depth) {

@@ -1,0 +1,1 @@
+"""Streams samples through C artefacts on boards that QEMU emulates, and measures them there."""
