@@ -116,8 +116,10 @@ TASKS = {
 
 def savings(names: list[str], samples: int, devices: list[str]) -> None:
     """Early-exit networks in int8, the examples' pipelines with quantisation, on test samples."""
-    print("| network, limit 1 point | core | MACs saved | instructions saved | EENN, mean | base | loss | stop at |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| network | core | MACs saved | instructions saved, predicted | counted | EENN, mean | base | loss | stop at |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in names:
         model, task = TASKS[name]
         recipe = recipe_of(str(REPO / "examples" / task / "passes.yaml"))
@@ -156,6 +158,7 @@ def print_saving(name: str, model: Path, passes: list[Pass], splits: Splits, sam
         f"{name}, n = {len(some):,}",
         device,
         f"{100 * outcome.saved:.1f} %",
+        "-" if found.predicted_saved is None else f"{100 * found.predicted_saved:.1f} %",
         f"{100 * found.saved:.1f} %",
         count(found.instructions_mean),
         count(found.base_instructions),

@@ -53,7 +53,8 @@ class CSpec:
     """What users of a folder of C code must know. prefix: of its symbols, in capitals of its macros. device: what it
     was planned for. arena_bytes, arena_bound: memory for tensors, and its lower bound. input_scale, input_zero_point:
     what integers that it takes stand for; a scale of None where they are taken as they are. points: its operating
-    points.
+    points. predicted, predicted_base: instructions of an inference that stops at each exit and at the last classifier,
+    and of the base network; None where they are not predicted.
     """
 
     prefix: str
@@ -65,6 +66,8 @@ class CSpec:
     input_zero_point: int
     scores_dtype: str
     points: tuple[str, ...]
+    predicted: tuple[float, ...] | None = None
+    predicted_base: float | None = None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ def core_text(measured: CoreMeasurement, folder: str) -> str:
     )
     rows.append(["base", percent(m.base_accuracy), _number(m.base_instructions), "", "", ""])
     lines += [*columns(rows), ""]
-    lines.append(f"saved {percent(m.saved)} of the base network's instructions")
+    predicted = "" if m.predicted_saved is None else f"; predicted {percent(m.predicted_saved)}"
+    lines.append(f"saved {percent(m.saved)} of the base network's instructions{predicted}")
     if m.cycles_source is not None:
         lines.append(f"cycles are estimates: {m.cycles_source}")
     else:

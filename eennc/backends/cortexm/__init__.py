@@ -96,6 +96,7 @@ class CortexmBackend(Backend):
         spec = write_folder(
             module,
             plan,
+            target,
             Choices(self._device(), self.prefix, self.io == "float", self.weights_section, self.arena_section),
             folder,
         )

@@ -14,6 +14,7 @@ import jinja2
 
 from eennc.artifact import CSpec
 from eennc.backends.cortexm.names import identifier, printable
+from eennc.backends.cortexm.prediction import predict
 from eennc.backends.cortexm.program import (
     Program,
     operating_points,
@@ -27,6 +28,7 @@ from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
 from eennc.ir.types import DType, TensorType
 from eennc.passes.memory.plan_memory import MemoryPlan
+from eennc.passes.target import Target
 
 KERNELS = "eennc.backends.cortexm.kernels"
 RUNTIME = "eennc.runtime"
@@ -47,7 +49,7 @@ class Choices:
     arena_section: str
 
 
-def write_folder(module: Module, plan: MemoryPlan, choices: Choices, folder: Path) -> CSpec:
+def write_folder(module: Module, plan: MemoryPlan, target: Target, choices: Choices, folder: Path) -> CSpec:
     """Write every file of the C folder; returns what its users have to know."""
     prefix = identifier(choices.name or module.name)
     program = program_of(module, prefix, floats=choices.floats)
@@ -69,6 +71,7 @@ def write_folder(module: Module, plan: MemoryPlan, choices: Choices, folder: Pat
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "LICENSE").write_bytes((files(TEMPLATES) / "LICENSE").read_bytes())
     given = program.input
+    prediction = predict(module, choices.device, target)
     return CSpec(
         prefix=prefix,
         device=choices.device.name,
@@ -79,6 +82,8 @@ def write_folder(module: Module, plan: MemoryPlan, choices: Choices, folder: Pat
         input_zero_point=0 if given.quant is None else given.quant.zero_point,
         scores_dtype=program.scores.dtype.numpy.name,
         points=tuple(points),
+        predicted=None if prediction is None else prediction.to_exit,
+        predicted_base=None if prediction is None else prediction.base,
     )
 
 

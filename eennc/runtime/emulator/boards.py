@@ -60,7 +60,7 @@ BY_CORE = {
         ("-mthumb", "-mcpu=cortex-m55", _HARD),
         Region(0, 512 * _K),
         Region(0x21000000, 2 * _M),
-        Region(0x01000000, 2 * _M),
+        Region(0x60000000, 16 * _M),
     ),
     # GCC 12 has no name for the Cortex-M85; its instructions are those of the Cortex-M55 and more
     "cortex-m85": Board(
@@ -68,7 +68,7 @@ BY_CORE = {
         ("-mthumb", "-mcpu=cortex-m55", _HARD),
         Region(0, 512 * _K),
         Region(0x21000000, 2 * _M),
-        Region(0x01000000, 2 * _M),
+        Region(0x60000000, 16 * _M),
     ),
     "riscv32": Board(
         "virt",

@@ -42,8 +42,9 @@ class CoreExit:
 @dataclass(frozen=True)
 class CoreMeasurement:
     """What was measured on n samples. instructions and cycles per inference: mean and worst; of the base network: mean.
-    saved: 1 - mean instructions over the base network's. cycles_source: how cycles were estimated; None for cores of
-    which no table tells them. Flash and memory in bytes; stack is what the deepest run took.
+    saved: 1 - mean instructions over the base network's; predicted_saved: the same of what was predicted for the exits
+    that these samples took, None where nothing was predicted. cycles_source: how cycles were estimated; None for cores
+    of which no table tells them. Flash and memory in bytes; stack is what the deepest run took.
     """
 
     device: str
@@ -57,6 +58,8 @@ class CoreMeasurement:
     instructions_worst: int
     base_instructions: float
     saved: float
+    predicted_mean: float | None
+    predicted_saved: float | None
     cycles_mean: float | None
     cycles_worst: int | None
     cycles_source: str | None
@@ -97,6 +100,9 @@ def measure_on_core(
         eenn, base = (run.result() for run in runs)
     right = None if split.y is None else eenn.classes == split.y
     mean, base_mean = float(eenn.instructions.mean()), float(base.instructions.mean())
+    predicted = None
+    if spec.predicted is not None and on.name == spec.device:
+        predicted = float(np.array(spec.predicted)[eenn.exit].mean())
     source = MODELS[on.core].source if eenn.cycles is not None and on.core in MODELS else None
     return CoreMeasurement(
         device=on.name,
@@ -110,6 +116,8 @@ def measure_on_core(
         instructions_worst=int(eenn.instructions.max()),
         base_instructions=base_mean,
         saved=1 - mean / base_mean,
+        predicted_mean=predicted,
+        predicted_saved=1 - predicted / spec.predicted_base if predicted and spec.predicted_base else None,
         cycles_mean=None if eenn.cycles is None else float(eenn.cycles.mean()),
         cycles_worst=None if eenn.cycles is None else int(eenn.cycles.max()),
         cycles_source=source,

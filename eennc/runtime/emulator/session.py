@@ -62,7 +62,7 @@ def emulate(
         work = Path(temporary)
         firmware = build_firmware(folder, spec.prefix, board, work, point=point, defines=defines)
         np.ascontiguousarray(x).tofile(work / "input.bin")
-        counts = _run(board, device, firmware, work, folder)
+        counts = count_instructions(board, device, firmware, work, folder)
         scores_type = np.dtype(spec.scores_dtype)
         raw = np.fromfile(work / "output.bin", np.uint8)
         width = _HEADER + classes * scores_type.itemsize
@@ -85,8 +85,8 @@ def emulate(
     )
 
 
-def _run(board: Board, device: Device, firmware: Firmware, work: Path, folder: Path) -> Ints:
-    """Instructions and cycles of each sample, int64 [n, 2]."""
+def count_instructions(board: Board, device: Device, firmware: Firmware, work: Path, folder: Path) -> Ints:
+    """Run an image in `work` on its input.bin: instructions and cycles of each marked region, int64 [n, 2]."""
     emulator = tool(board.emulator, board.packages)
     options = [f"out={work / 'counts.txt'}", f"start={board.start}", f"stop={board.stop}"]
     model = MODELS.get(device.core or "")

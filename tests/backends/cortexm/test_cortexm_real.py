@@ -59,6 +59,11 @@ def test_every_bit(name: str, device: str, shared_data: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(run.exit, found.exit[:SAMPLES])
     shares = np.bincount(run.exit, minlength=4) / SAMPLES
     assert (shares >= 0.1).all(), shares
+    predicted = np.array(spec.predicted)[run.exit].mean()
+    assert 0.85 < predicted / run.instructions.mean() < 1.15
+    base = emulate(tmp_path, spec, classes_of(found), given(found.x[:2], spec), on, point=None).instructions.mean()
+    saved, expected = 1 - run.instructions.mean() / base, 1 - predicted / spec.predicted_base
+    assert abs(saved - expected) < 0.05
     if device == "microbit":
         assert spec.arena_bytes + run.stack < 16384
 

@@ -1,1 +1,0 @@
-"""Streams samples through C artefacts on boards that QEMU emulates, and measures them there."""
