@@ -54,6 +54,7 @@ def _passes() -> list[list[str]]:
 
 def _ops() -> list[list[str]]:
     import eennc.ir.ops
+    from eennc.backends.cortexm import form as c
     from eennc.interop.onnx import registry as onnx
     from eennc.interop.tflite import registry as tflite
     from eennc.ir.op import OPS
@@ -63,16 +64,17 @@ def _ops() -> list[list[str]]:
     import_folder(eennc.ir.ops)
     onnx.load_forms()
     tflite.load_forms()
+    c.load_forms()
     # a form's file is called after its op and holds both directions
     homes: dict[str, list[str]] = {}
     for operator in onnx.READINGS:
         homes.setdefault(onnx.READINGS.get(operator).__module__, []).append(operator)
-    rows = [["op", "read from ONNX", "to ONNX", "to TFLite", "to int8", "what it is"]]
+    rows = [["op", "read from ONNX", "to ONNX", "to TFLite", "to C", "to int8", "what it is"]]
     for name in OPS:
         cls = OPS.get(name)
         stem = cls.__module__.rpartition(".")[2]
         read = [op for home, found in homes.items() if home.rpartition(".")[2] == stem for op in found]
-        ways = (name in onnx.WRITINGS, name in tflite.WRITINGS, cls in CONVERSIONS)
+        ways = (name in onnx.WRITINGS, name in tflite.WRITINGS, name in c.FORMS, cls in CONVERSIONS)
         rows.append([name, _joined(read), *("yes" if way else "" for way in ways), _first(cls.__doc__)])
     return rows
 

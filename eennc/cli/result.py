@@ -24,6 +24,7 @@ def result_text(compiled: Compiled, model: str, output: str, backend: str) -> st
         lines += _summary(summary, labels if isinstance(labels, tuple) else ())
     lines += _quantised(compiled.report["quantisation"])
     lines += _weights(compiled.report)
+    lines += _memory(compiled.report["memory"])
     lines += [_verdict(verdict) for verdict in compiled.verdicts]
     if not compiled.met:
         lines.append(f"a requirement is missed; the artefact was written to {output} all the same")
@@ -51,6 +52,13 @@ def _quantised(found: Mapping[str, Any] | None) -> list[str]:
             ]
         )
     return [*columns(rows, left=2), ""]
+
+
+def _memory(found: Mapping[str, Any] | None) -> list[str]:
+    """What the tensors take on a device."""
+    if found is None:
+        return []
+    return [f"  arena {found['arena']:,} bytes, lower bound {found['bound']:,}; most at {found['worst']}", ""]
 
 
 def _weights(report: Mapping[str, Any]) -> list[str]:

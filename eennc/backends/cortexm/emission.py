@@ -69,7 +69,8 @@ def write_folder(module: Module, plan: MemoryPlan, target: Target, choices: Choi
     for name in ("model.h", "model.c", "weights.h", "weights.c", "CMakeLists.txt", "README.md"):
         text = environment.get_template(name).render(values)
         (folder / name).write_text(text, encoding="utf-8")
-    (folder / "LICENSE").write_bytes((files(TEMPLATES) / "LICENSE").read_bytes())
+    for name, source in (("LICENSE", "LICENSE"), (".clang-tidy", "clang-tidy")):
+        (folder / name).write_bytes((files(TEMPLATES) / source).read_bytes())
     given = program.input
     prediction = predict(module, choices.device, target)
     return CSpec(

@@ -266,6 +266,54 @@ def test_hostile_names_give_the_same_code(name: str, tmp_path: Path) -> None:
             assert max(map(len, text.splitlines())) < 250
 
 
+@pytest.mark.parametrize("integer", [True, False])
+def test_clang_tidy_finds_nothing(integer: bool, network: Module, tmp_path: Path) -> None:
+    tidy = compiler("clang-tidy")
+    emit(network if integer else eenn(0, 2), tmp_path)
+    done = subprocess.run([tidy, "--quiet", *sources(tmp_path), "--", "-std=c99"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_readme_shows_code_that_compiles(network: Module, tmp_path: Path) -> None:
+    spec = emit(network, tmp_path)
+    shown = (tmp_path / "README.md").read_text().split("```c\n")[1].split("```")[0]
+    lines = shown.splitlines()
+    calls = [line for line in lines if "_init(" in line or "_run(" in line]
+    declared = [line for line in lines if line not in calls]
+    x = f"static {spec.prefix}_input_t x[{spec.prefix.upper()}_INPUT_SIZE];"
+    text = "\n".join([*declared, x, "int main(void) {", *calls, "return r.exit < 0;", "}"])
+    (tmp_path / "main.c").write_text(text + "\n")
+    program = str(tmp_path / "program")
+    subprocess.run([compiler(), *WARNINGS, *sources(tmp_path), "-o", program], check=True)
+    subprocess.run([program], check=True)
+
+
+def test_sections_are_selectable(network: Module, tmp_path: Path) -> None:
+    emit(
+        network,
+        tmp_path,
+        weights_section='__attribute__((section(".slow")))',
+        arena_section='__attribute__((section(".fast")))',
+    )
+    (tmp_path / "main.c").write_text(
+        '#include "model.h"\nRANDOM_ARENA(arena);\nvoid *here(void);\nvoid *here(void) { return arena; }\n'
+    )
+    found = {}
+    for name, more in (
+        ("weights", []),
+        ("main", []),
+        ("weights", ['-DRANDOM_WEIGHTS_SECTION=__attribute__((section(".other")))']),
+    ):
+        made = str(tmp_path / "o.o")
+        subprocess.run([compiler(), *WARNINGS, *more, "-c", str(tmp_path / f"{name}.c"), "-o", made], check=True)
+        found[name, bool(more)] = subprocess.run(
+            ["size", "-A", made], capture_output=True, text=True, check=True
+        ).stdout
+    assert ".slow" in found["weights", False]
+    assert ".fast" in found["main", False]
+    assert ".other" in found["weights", True]
+
+
 def test_the_header_is_for_cpp_too(network: Module, tmp_path: Path) -> None:
     emit(network, tmp_path)
     (tmp_path / "main.cpp").write_text('#include "model.h"\nint main() { return 0; }\n')
