@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,14 +10,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CycleModel:
-    """Cycles of a core by kind of instruction. load: of one word; load_again: right after another load or store.
-    branch: added where a branch is taken. call: added to a call. source: where the figures are from, for the report.
+    """Cycles of a core by kind of instruction. load: of one word; load_again: right after another load or store of one.
+    multiply_add: with an addition; multiply_long: with 64 bits. taken: added where a branch is taken. call: added to a
+    call and to a return from the stack. source: where the figures are from, for the report.
     """
 
     load: int
     load_again: int
     store: int
-    multiply: int
+    multiply_add: int
+    multiply_long: int
     divide: int
     taken: int
     call: int
@@ -24,26 +27,19 @@ class CycleModel:
 
 
 _NOTE = "no wait states, not validated on hardware"
-_M4 = CycleModel(
-    load=2,
-    load_again=1,
-    store=1,
-    multiply=1,
-    divide=7,
-    taken=2,
-    call=0,
-    source=f"Arm's instruction timings of the Cortex-M4, loads and stores pipelined, divisions 7, {_NOTE}",
-)
+_M4 = CycleModel(2, 1, 1, 1, 1, 7, 2, 0, f"Arm's instruction timings of the Cortex-M4, divisions 7, {_NOTE}")
 MODELS = {
     "cortex-m0": CycleModel(
-        2, 2, 2, 1, 0, 2, 1, f"Arm's instruction timings of the Cortex-M0, fast multiplier, {_NOTE}"
+        2, 2, 2, 1, 1, 1, 2, 1, f"Arm's instruction timings of the Cortex-M0, multiplier 1, {_NOTE}"
     ),
     "cortex-m0plus": CycleModel(
-        2, 2, 2, 1, 0, 1, 1, f"Arm's instruction timings of the Cortex-M0+, fast multiplier, {_NOTE}"
+        2, 2, 2, 1, 1, 1, 1, 1, f"Arm's instruction timings of the Cortex-M0+, multiplier 1, {_NOTE}"
     ),
-    "cortex-m3": _M4,
+    "cortex-m3": CycleModel(
+        2, 1, 1, 2, 4, 7, 2, 0, f"Arm's instruction timings of the Cortex-M3, long products 4, divisions 7, {_NOTE}"
+    ),
     "cortex-m4": _M4,
-    "cortex-m33": _M4,
+    "cortex-m33": dataclasses.replace(_M4, source=f"the Cortex-M4's instruction timings for the Cortex-M33, {_NOTE}"),
 }
 """Cores that issue one instruction at a time; of the others no table tells the cycles."""
 
@@ -68,19 +64,27 @@ def costs_of(disassembly: Iterable[str], model: CycleModel) -> dict[int, int]:
 
 
 def _cost(name: str, operands: str, model: CycleModel, memory_before: bool) -> tuple[int, bool]:
+    """Cycles, and whether a load right behind is one of a row."""
     if name in ("ldrd", "strd"):
-        return 3, True
+        return 3, False
     if name.startswith(("ldm", "stm", "push", "pop", "vldm", "vstm", "vpush", "vpop")):
-        return 1 + _registers(operands), True
-    if name.startswith(("ldr", "vldr")):
+        returns = "pc" in operands and not name.startswith(("push", "stm"))
+        return 1 + _registers(operands) + (model.call if returns else 0), False
+    if name.startswith("vldr"):
+        return 2, False
+    if name.startswith("ldr"):
         return (model.load_again if memory_before else model.load), True
-    if name.startswith(("str", "vstr")):
+    if name.startswith("str"):
         return model.store, True
     if name.startswith(("sdiv", "udiv")):
         return model.divide, False
+    if name.startswith(("smull", "umull", "smlal", "umlal")):
+        return model.multiply_long, False
+    if name in ("mla", "mls"):
+        return model.multiply_add, False
     if name in ("bl", "blx"):
         return 1 + model.call, False
-    return _SLOW_FLOAT.get(name, model.multiply if name.startswith(("mul", "mla")) else 1), False
+    return _SLOW_FLOAT.get(name, 1), False
 
 
 def _registers(operands: str) -> int:
