@@ -98,39 +98,47 @@ def _constant(op: Op) -> Weight | None:
 
 
 def _tables(chain: Sequence[Op], argument: Argument) -> tuple[Array, int] | None:
-    """The tables, int8 [count, 256], and the axis they are along; None where constants differ in another way."""
+    """The tables, int8 [count, 256], and the input's axis that they are along; None where that is not all."""
     shape = argument.type.concrete(1)
-    axes: set[int] = set()
-    moved = False
-    for op in chain:
-        moved = moved or isinstance(op, (Reshape, Unsqueeze, Transpose))
-        constant = _constant(op)
-        if constant is not None and constant.array.size > 1:
-            own = (1,) * (len(shape) - constant.array.ndim) + constant.array.shape
-            axes.update(axis for axis, size in enumerate(own) if size > 1)
-            if moved or op.result.type.shape != argument.type.shape:
-                return None
-    if len(axes) > 1 or 0 in axes:
+    axes = _axes(chain, len(shape))
+    if axes is None or len(axes) > 1 or 0 in axes:
         return None
     axis = next(iter(axes), -1)
     count = shape[axis] if axes else 1
     # one sample per byte, one entry per table
-    x = np.empty((256, *([1] * (len(shape) - 1))), np.uint8)
-    x[:] = np.arange(256, dtype=np.uint8).reshape(-1, *[1] * (len(shape) - 1))
-    x = np.repeat(x, count, axis=axis) if axes else x
+    x: Array = np.repeat(np.arange(256, dtype=np.uint8)[:, None], count, axis=1)
     for op in chain:
         if isinstance(op, (Reshape, Unsqueeze, Transpose)):
             continue
         constant = _constant(op)
-        operands = [x if value is not constant else _squeezed(constant, bool(axes)) for value in op.operands]
-        (x,) = run_op(op, operands)
-    return np.ascontiguousarray(x.reshape(256, count).T), axis
+        flat = None if constant is None else constant.array.reshape(-1 if constant.array.size > 1 else ())
+        (x,) = run_op(op, [flat if value is constant and constant is not None else x for value in op.operands])
+    return np.ascontiguousarray(x.T), axis
 
 
-def _squeezed(constant: Weight | None, kept: bool) -> Array | None:
-    if constant is None:
-        return None
-    return constant.array if kept and constant.array.size > 1 else constant.array.reshape(())
+def _axes(chain: Sequence[Op], rank: int) -> set[int] | None:
+    """The input's axes along which constants differ; None where that cannot be said."""
+    origin: list[int | None] | None = list(range(rank))
+    found: set[int] = set()
+    for op in chain:
+        if isinstance(op, Transpose) and origin is not None:
+            origin = [origin[axis] for axis in op.perm]
+        elif isinstance(op, Unsqueeze) and origin is not None:
+            for axis in sorted(axis % op.result.type.rank for axis in op.axes):
+                origin.insert(axis, None)
+        elif isinstance(op, (Reshape, Transpose, Unsqueeze)):
+            origin = None
+        constant = _constant(op)
+        if constant is None or constant.array.size == 1:
+            continue
+        shape = (1,) * (op.result.type.rank - constant.array.ndim) + constant.array.shape
+        for axis, size in enumerate(shape):
+            if size > 1:
+                mine = None if origin is None else origin[axis]
+                if mine is None:
+                    return None
+                found.add(mine)
+    return found
 
 
 def _moved(op: Op, value: Value) -> Op | None:

@@ -14,6 +14,7 @@ from quantised_eenns import quantised
 from random_eenns import CLASSES, eenn, samples
 
 from eennc.backends.cortexm import CortexmBackend
+from eennc.data.splits import Split, Splits
 from eennc.driver import compile
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Graph, Module
@@ -22,6 +23,10 @@ from eennc.ir.op import Origin
 from eennc.ir.ops.opaque import Opaque
 from eennc.ir.types import TensorType
 from eennc.ir.values import Argument
+from eennc.passes.base import Context
+from eennc.passes.fold_input import FoldInput
+from eennc.passes.quantise.calibrate import Calibrate
+from eennc.passes.quantise.quantize_int8 import QuantizeInt8
 from eennc.support.diagnostics import UserError
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
@@ -390,14 +395,9 @@ def test_the_manifest_tells_users_of_c_what_they_must_know(network: Module, tmp_
 
 
 def test_bytes_become_integers_by_table(tmp_path: Path) -> None:
-    from eennc.passes.base import Context
-    from eennc.passes.fold_input import FoldInput
 
     plain = eenn(4, 2, rule="margin")
     FoldInput(mean=(100.0, 120.0, 90.0), std=(50.0, 60.0, 70.0), dtype="uint8").run(plain, Context())
-    from eennc.data.splits import Split, Splits
-    from eennc.passes.quantise.calibrate import Calibrate
-    from eennc.passes.quantise.quantize_int8 import QuantizeInt8
 
     x = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 6)).astype(np.uint8)
     ctx = Context(data=Splits(calibration=Split("calibration", x)))
@@ -409,6 +409,25 @@ def test_bytes_become_integers_by_table(tmp_path: Path) -> None:
     spec = emit(plain, tmp_path)
     assert (spec.input_dtype, spec.input_scale) == ("uint8", None)
     assert (tmp_path / "eennc_table_s8.c").exists()
+    _, exit, scores = HostC(tmp_path, spec, CLASSES).run(x)
+    np.testing.assert_array_equal(scores, wanted.scores)
+    np.testing.assert_array_equal(exit, wanted.exit)
+
+
+def test_bytes_in_another_layout_become_integers_by_table(tmp_path: Path) -> None:
+    module = eenn(4, 1, rule="margin")
+    fold = FoldInput(mean=(100.0, 120.0, 90.0), std=(50.0, 60.0, 70.0), dtype="uint8", layout="nhwc")
+    fold.run(module, Context())
+    x = np.random.default_rng(1).integers(0, 256, (40, 8, 6, 3)).astype(np.uint8)
+    ctx = Context(data=Splits(calibration=Split("calibration", x)))
+    Calibrate().run(module, ctx)
+    QuantizeInt8().run(module, ctx)
+    for exit in exits_of(module.main):
+        exit.attrs["threshold"] = 1.0
+    wanted = run_module(module, [x])
+    spec = emit(module, tmp_path)
+    assert spec.input_dtype == "uint8"
+    assert not (tmp_path / "eennc_binary_f32.c").exists()
     _, exit, scores = HostC(tmp_path, spec, CLASSES).run(x)
     np.testing.assert_array_equal(scores, wanted.scores)
     np.testing.assert_array_equal(exit, wanted.exit)
