@@ -197,6 +197,27 @@ def test_tflite_refuses_before_long_work(cache):
     assert "train-exits" not in {row.name for row in timing.rows}
 
 
+def test_c_refuses_before_long_work(cache):
+    timing = Timing()
+    arguments = {"passes": INT8, "data": DATA, "cache": cache, "instruments": [timing]}
+    for backend, message in (
+        ("cortexm{flash=100}", "more than the 100 bytes of flash"),
+        ("cortexm{ram=100}", r"tensors take at least [\d,]+ bytes, [\d,]+ more than the 100 bytes .* at .*two"),
+        ("cortexm{device=cortex-m2}", "cortex-m2"),
+    ):
+        with pytest.raises(UserError, match=message):
+            eennc.compile(model(), backend=backend, **arguments)
+    assert "train-exits" not in {row.name for row in timing.rows}
+
+
+@pytest.mark.parametrize("passes", [QUICK, INT8])
+def test_c_without_any_exit(passes, cache, tmp_path):
+    text = passes.replace("limit=0.2", "limit=0,max_exits=0")
+    compiled = eennc.compile(model(), passes=text, data=DATA, cache=cache, output=tmp_path / "build", backend="cortexm")
+    assert "_EXITS 0" in (tmp_path / "build" / "model.h").read_text()
+    assert compiled.manifest.c.points == ("normal",)
+
+
 @pytest.mark.parametrize(("passes", "stage"), [(QUICK, "exits-placed"), (INT8, "quantised")])
 def test_the_backend_is_asked_about_what_will_come(passes, stage, cache):
     seen = []

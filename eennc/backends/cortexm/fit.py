@@ -6,6 +6,7 @@ from eennc.devices import Device
 from eennc.ir.cuts import without_exits
 from eennc.ir.flat import flatten
 from eennc.ir.graph import Graph, Module
+from eennc.ir.op import Op
 from eennc.ir.values import Weight
 from eennc.passes.base import Context
 from eennc.passes.exits.form_segments import FormSegments
@@ -15,7 +16,9 @@ from eennc.passes.memory.plan_memory import MemoryPlan
 from eennc.passes.target import Target
 from eennc.support.diagnostics import UserError
 
-HINT = "choose another --device, or quantise: put calibrate and quantize-int8 among the passes"
+HINT = (
+    "choose another --device, smaller heads (insert-exits: {grid: 2, hidden: 32}), or int8: calibrate and quantize-int8"
+)
 
 
 def check_fit(module: Module, device: Device, target: Target) -> None:
@@ -31,7 +34,7 @@ def check_fit(module: Module, device: Device, target: Target) -> None:
         p.run(copy, Context())
     flat = flatten(copy)
     found = lifetimes(flat, target, in_place=True)
-    _check_ram(found.bound, device, str(flat.steps[min(found.worst, len(flat.steps) - 1)].op.origin), "at least ")
+    _check_ram(found.bound, device, _named(flat.steps[min(found.worst, len(flat.steps) - 1)].op), "at least ")
 
 
 def check_plan_fits(module: Module, plan: MemoryPlan, device: Device) -> None:
@@ -47,7 +50,7 @@ def _check_flash(graph: Graph, device: Device, whose: str) -> None:
         largest = max(graph.ops, key=lambda op: sum(w.array.nbytes for w in op.inputs if isinstance(w, Weight)))
         raise UserError(
             f"{whose} weights take {size:,} bytes, {size - device.flash:,} more than the {device.flash:,} bytes of "
-            f"flash of {device.name}; most of them at {largest.name} ({largest.origin})",
+            f"flash of {device.name}; most of them at {_named(largest)}",
             hint=HINT,
         )
 
@@ -59,3 +62,8 @@ def _check_ram(size: int, device: Device, worst: str, at_least: str) -> None:
             f"memory of {device.name}; most live together at {worst}",
             hint=HINT,
         )
+
+
+def _named(op: Op) -> str:
+    """An op by the node that it came from; heads have none."""
+    return f"{op.name} ({op.origin})" if op.origin.node else f"{op.name} of an exit's head"

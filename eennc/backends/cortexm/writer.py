@@ -10,7 +10,7 @@ import numpy as np
 from eennc.backends.cortexm.names import comment
 from eennc.ir.op import Op
 from eennc.ir.types import Array, DType
-from eennc.ir.values import Argument, Value, Weight
+from eennc.ir.values import Argument, Result, Value, Weight
 from eennc.passes.memory import OFFSET, SCRATCH
 
 C_TYPES = {DType.F32: "float", DType.I8: "int8_t", DType.U8: "uint8_t", DType.I32: "int32_t"}
@@ -88,9 +88,10 @@ class Writer:
         if isinstance(value, Argument):
             self._function.reads_input = True
             return "x"
-        made = value.op  # type: ignore[attr-defined]
-        offset = made.notes[OFFSET][value.index]  # type: ignore[attr-defined]
-        return f"({C_TYPES[value.type.dtype]} *)(void *)(arena + {offset})"
+        assert isinstance(value, Result)
+        offsets = value.op.notes[OFFSET]
+        assert isinstance(offsets, tuple)
+        return f"({C_TYPES[value.type.dtype]} *)(void *)(arena + {offsets[value.index]})"
 
     def scratch(self, type: str = "int8_t") -> str:
         """The address of the op's scratch memory."""

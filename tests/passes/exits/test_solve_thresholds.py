@@ -125,3 +125,29 @@ def test_rules(trained: tuple[Module, Context], rule: str) -> None:
     taken = evaluate(table, ctx.results.get(Tables).costs, policy).exit
     differ = np.searchsorted(np.append(np.flatnonzero(policy.active), len(policy.active)), taken) != outcome.exit
     assert differ.sum() <= ctx.results.get(Summary).test.near_threshold
+
+
+def test_operating_points_are_other_thresholds_for_the_exits_that_stay(trained: tuple[Module, Context]) -> None:
+    alone, _ = solved(trained, limit=0.1)
+    module, ctx = solved(trained, limit=0.1, points={"saver": 0.3, "accurate": 0.0})
+    exits = exits_of(module.main)
+    assert module.attributes["points"] == ("saver", "accurate")
+    assert [exit.threshold for exit in exits] == [exit.threshold for exit in exits_of(alone.main)]
+    summary = ctx.results.get(Summary)
+    saver, accurate = summary.points
+    assert [point.thresholds for point in summary.points] == [tuple(e.points[k] for e in exits) for k in range(2)]
+    assert saver.calibration.saved >= summary.calibration.eenn.saved >= accurate.calibration.saved
+    assert accurate.calibration.loss.upper <= 0 or accurate.calibration.saved == 0
+    # what is reported is what the network does with those thresholds
+    for number, point in enumerate(summary.points):
+        for exit in exits:
+            exit.attrs["threshold"] = exit.points[number]
+        test = ctx.data.need("test", "this")
+        outcome = run_module(module, [test.x])
+        assert point.test is not None
+        assert np.mean(outcome.scores.argmax(axis=1) == test.labels) == pytest.approx(point.test.accuracy)
+
+
+def test_the_limits_own_point_has_its_name() -> None:
+    with pytest.raises(ValueError, match="'normal' is the one of limit"):
+        SolveThresholds(points={"normal": 0.1})
