@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,26 @@ def test_int8_in_one_tflite(quickstart, cache, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "no layer is below 15 dB" in done.stdout
+
+
+@pytest.mark.slow
+def test_c_on_an_emulated_core(quickstart, cache, tmp_path):
+    """After `quickstart`, whose heads it takes."""
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    folder = tmp_path / "build"
+    compiled = ("-b", "cortexm", "--device", "cortex-m4", "-o", str(folder), "--cache-dir", cache)
+    done = eennc(str(QUICKSTART / "fashion.onnx"), "-p", str(QUICKSTART / "int8.yaml"), *compiled)
+    assert done.returncode == 0, done.stderr
+    assert "arena " in done.stdout
+    data = ("--data", str(QUICKSTART / "test.npz"), "--samples", "100")
+    done = eennc("run", str(folder), "--on", "qemu", *data, "--json", "-q")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["saved"] > 0.5
+    assert abs(measured["saved"] - measured["predicted_saved"]) < 0.05
+    assert measured["arena"] == json.loads((folder / "report.json").read_text())["memory"]["arena"]
 
 
 @pytest.mark.slow

@@ -135,3 +135,19 @@ def test_floats_under_sanitizers(name: str, shared_data: Path, tmp_path: Path) -
     spec = emit(wanted.module, tmp_path)
     scores, exit = sanitized(tmp_path, spec, wanted.x, wanted.scores.shape[1])
     wanted.agrees(scores, exit)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("device", ["cortex-m4", "cortex-m55"])
+def test_extensions_save_a_third(device: str, shared_data: Path, tmp_path: Path) -> None:
+    on = device_named(device)
+    if shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None:
+        pytest.skip("gcc-arm-none-eabi and qemu-system-arm are not installed")
+    found = built("dscnn_asc40", shared_data)
+    spec = emit(found.module, tmp_path, device=device)
+    x = given(found.x[:2], spec)
+    fast, plain = (
+        emulate(tmp_path, spec, classes_of(found), x, on, point=None, defines=defines).instructions.sum()
+        for defines in ((), ("-DEENNC_PLAIN",))
+    )
+    assert plain >= 1.5 * fast
