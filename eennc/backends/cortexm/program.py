@@ -17,8 +17,7 @@ from eennc.ir.ops.call import Call
 from eennc.ir.ops.exit import Exit
 from eennc.ir.types import Quant, TensorType
 from eennc.ir.values import Value
-
-DEFAULT_POINT = "normal"
+from eennc.passes.exits.solve_thresholds import NORMAL
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def operating_points(module: Module) -> dict[str, list[float]]:
     """Thresholds of every exit by operating point; the first is the exits' own."""
     exits = exits_of(module.main)
     names = module.attributes.get("points", ())
-    found = {DEFAULT_POINT: [exit.threshold for exit in exits]}
+    found = {NORMAL: [exit.threshold for exit in exits]}
     for number, name in enumerate(names if isinstance(names, tuple) else ()):
         found[str(name)] = [exit.points[number] for exit in exits]
     return found

@@ -42,6 +42,14 @@ class Board:
 _K, _M = 1 << 10, 1 << 20
 _MPS2 = Region(0, 4 * _M), Region(0x20000000, 4 * _M)
 _HARD = "-mfloat-abi=hard"
+_AN547 = Board(
+    "mps3-an547",
+    ("-mthumb", "-mcpu=cortex-m55", _HARD),
+    Region(0, 512 * _K),
+    Region(0x21000000, 2 * _M),
+    # external memory: weights of some megabytes
+    Region(0x60000000, 16 * _M),
+)
 
 BY_CORE = {
     "cortex-m0": Board("mps2-an385", ("-mthumb", "-mcpu=cortex-m0"), *_MPS2),
@@ -55,21 +63,9 @@ BY_CORE = {
         Region(0x10000000, 4 * _M),
         Region(0x38000000, 4 * _M),
     ),
-    "cortex-m55": Board(
-        "mps3-an547",
-        ("-mthumb", "-mcpu=cortex-m55", _HARD),
-        Region(0, 512 * _K),
-        Region(0x21000000, 2 * _M),
-        Region(0x60000000, 16 * _M),
-    ),
+    "cortex-m55": _AN547,
     # GCC 12 has no name for the Cortex-M85; its instructions are those of the Cortex-M55 and more
-    "cortex-m85": Board(
-        "mps3-an547",
-        ("-mthumb", "-mcpu=cortex-m55", _HARD),
-        Region(0, 512 * _K),
-        Region(0x21000000, 2 * _M),
-        Region(0x60000000, 16 * _M),
-    ),
+    "cortex-m85": _AN547,
     "riscv32": Board(
         "virt",
         ("-march=rv32imac", "-mabi=ilp32", "-mcmodel=medany"),
