@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 
 from eennc.passes.memory.lifetimes import Buffer
 
+FEW = 5
+"""Buffers of which all orders are tried."""
 TRIES = 200
 """Orders that are tried beyond the usual ones."""
 
@@ -23,6 +26,9 @@ def place(buffers: Sequence[Buffer], bound: int) -> tuple[list[int], int]:
         lambda n: (-buffers[n].size * (buffers[n].last - buffers[n].first + 1), buffers[n].first),
     ]
     tried = [sorted(numbers, key=key) for key in orders]
+    if len(numbers) <= FEW:
+        # in the order of the best plan's offsets each takes its place there, or a lower one
+        tried += map(list, itertools.permutations(numbers))
     (offsets, top), order = min(((_first_fit(buffers, order), order) for order in tried), key=lambda found: found[0][1])
     rng = random.Random(0)
     for _ in range(TRIES):
