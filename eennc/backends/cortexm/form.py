@@ -6,10 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from eennc.backends.cortexm.writer import Writer
+from eennc.backends.cortexm.writer import C_TYPES, Writer
 from eennc.ir.op import OPS, Op
 from eennc.ir.ops.opaque import WHY
-from eennc.ir.types import DType
 from eennc.support.registry import Registry, import_folder
 
 LARGEST_SIDE = 2**15 - 1
@@ -76,7 +75,7 @@ def objection(op: Op) -> str | None:
     if op.name not in FORMS:
         return str(op.notes.get(WHY, "there is no C kernel for it"))
     for value in (*op.inputs, *op.results):
-        if value.type.dtype in (DType.F64, DType.F16):
+        if value.type.dtype not in C_TYPES:
             return f"it is of {value.type.dtype}, and the kernels are for f32 and int8"
         if value.type.known and max(value.type.concrete(1), default=1) > LARGEST_SIDE:
             return f"{value.type} has a side above {LARGEST_SIDE:,}, the kernels' limit"

@@ -9,7 +9,7 @@ import numpy as np
 
 from eennc.backends.cortexm.form import Form, computes
 from eennc.backends.cortexm.kernels.sums import float_rows_fields, rows_fields, too_deep
-from eennc.backends.cortexm.kernels.windows import plane, windows_fields
+from eennc.backends.cortexm.kernels.windows import plane, too_wide, windows_fields
 from eennc.backends.cortexm.writer import Writer
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.q_conv import QConv
@@ -29,6 +29,10 @@ class ConvForm(Form):
     def depthwise(self) -> bool:
         """Whether each channel has filters of its own."""
         return self.op.groups > 1 and self.op.groups == channels_of(self.op.x.type)
+
+    def objection(self) -> str | None:
+        """Windows that go too far."""
+        return too_wide(self.op.windows())
 
     def in_place(self) -> tuple[int, ...]:
         """Depthwise channel by channel, and 1x1 convolutions row by row."""
@@ -50,8 +54,8 @@ class QConvForm(ConvForm):
     op: QConv
 
     def objection(self) -> str | None:
-        """Sums that do not fit."""
-        return too_deep(math.prod(self.op.weight.type.concrete()[1:]))
+        """Sums that do not fit, too."""
+        return too_deep(math.prod(self.op.weight.type.concrete()[1:])) or super().objection()
 
     def scratch(self, *, dsp: bool) -> int:
         """Depthwise a plane and its taps, or padding for all channels; else two windows, and both in 16 bits."""

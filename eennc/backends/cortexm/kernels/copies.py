@@ -144,7 +144,7 @@ class PadForm(CopyForm):
     op: Pad | QPad
 
     def copies(self) -> list[tuple[int, dict[str, object] | None, int, int]]:
-        """One."""
+        """One; none where all of x is cropped."""
         x, y = self.op.x.type, self.op.result.type
         rank = x.rank
         begins = self.op.pads[:rank]
@@ -153,6 +153,8 @@ class PadForm(CopyForm):
             size + min(begin, 0) + min(end, 0)
             for size, begin, end in zip(x.concrete(1), begins, self.op.pads[rank:], strict=True)
         ]
+        if min(sizes, default=1) < 1:
+            return []
         start_x = sum(-min(begin, 0) * step for begin, step in zip(begins, from_x, strict=True))
         start_y = sum(max(begin, 0) * step for begin, step in zip(begins, from_y, strict=True))
         return [(0, copy_fields(sizes, from_x, from_y, x.dtype.bytes), start_x, start_y)]

@@ -40,7 +40,8 @@ class ClampForm(FloatForm):
         """Two limits."""
         op = self.op
         low, high = (op.minimum, op.maximum) if isinstance(op, Clip) else (0.0, math.inf)
-        fields = {"size": op.result.type.elements(), "low": float(low), "high": float(high)}
+        # of limits that cross the upper one counts
+        fields = {"size": op.result.type.elements(), "low": float(min(low, high)), "high": float(high)}
         to.call("eennc_clamp_f32", to.description("eennc_clamp_f32_t", fields), to.at(op.x), to.at(op.result))
 
 
@@ -49,6 +50,11 @@ class BatchNormForm(FloatForm):
     """eennc_affine_f32."""
 
     op: BatchNorm
+
+    def objection(self) -> str | None:
+        """What is no map, and other numbers."""
+        rank = self.op.x.type.rank
+        return f"its kernel is for at most four axes, not {rank}" if rank > 4 else super().objection()
 
     def write(self, to: Writer) -> None:
         """Channels are the last axis."""

@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 
 from eennc.backends.cortexm.form import Form, computes
+from eennc.backends.cortexm.kernels.elementwise import only_floats
 from eennc.backends.cortexm.kernels.sums import check_sums
-from eennc.backends.cortexm.kernels.windows import windows_fields
+from eennc.backends.cortexm.kernels.windows import too_wide, windows_fields
 from eennc.backends.cortexm.writer import Writer
 from eennc.ir.axes import normal_axes
 from eennc.ir.fixed_point import divided, quantise_multiplier
@@ -41,6 +42,10 @@ class PoolForm(Form):
 
     op: Pool
     kernel = ""
+
+    def objection(self) -> str | None:
+        """Windows that go too far."""
+        return too_wide(self.op.windows())
 
     def in_place(self) -> tuple[int, ...]:
         """Where windows do not overlap."""
@@ -104,6 +109,10 @@ class MaxPoolForm(PoolForm):
     """eennc_max_pool_f32."""
 
     kernel = "eennc_max_pool_f32"
+
+    def objection(self) -> str | None:
+        """Other numbers, too."""
+        return only_floats(self) or super().objection()
 
 
 @computes(AveragePool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eennc.backends.cortexm.form import LARGEST_SIDE
 from eennc.ir.types import TensorType
 from eennc.ir.windows import Windows
 
@@ -26,6 +27,17 @@ def windows_fields(x: TensorType, y: TensorType, windows: Windows) -> dict[str, 
         "dilation_height": windows.dilations[0],
         "dilation_width": windows.dilations[1],
     }
+
+
+def too_wide(windows: Windows) -> str | None:
+    """The objection to windows that a description's 16 bits do not hold."""
+    parts = (windows.kernel, windows.strides, windows.begins, windows.ends, windows.dilations)
+    largest = max(max(part) for part in parts)
+    return (
+        f"its windows go by {largest:,} places, the kernels' limit is {LARGEST_SIDE:,}"
+        if largest > LARGEST_SIDE
+        else None
+    )
 
 
 def plane(windows: Windows) -> int:
