@@ -30,8 +30,6 @@ class Device:
     """Bytes for code and constants; none: not limited."""
     ram: int | None = None
     """Bytes of memory; none: not limited."""
-    hertz: int | None = None
-    """Clock, where one is usual."""
 
     @property
     def vectors(self) -> bool:
