@@ -50,7 +50,7 @@ def rounded(size: int) -> int:
 
 
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
-@settings(max_examples=2, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
 @given(random=st.lists(windowed(), min_size=60, max_size=60))
 def test_variants(core: str, random: list[Module | None], tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("variants")
