@@ -25,6 +25,13 @@ def compiled(function: F) -> F:
     return cast(F, made)
 
 
+def inlined(function: F) -> F:
+    """`function`, compiled into its callers: a call that hands over many arrays costs more than a small function."""
+    import numba
+
+    return cast(F, numba.njit(inline="always")(function))  # type: ignore[no-untyped-call]
+
+
 @functools.cache
 def _sources() -> str:
     """SHA-256 of all files with compiled functions, hexadecimal."""

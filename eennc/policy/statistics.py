@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.table import Floats, Ints, ScoreTable
+from eennc.support.diagnostics import UserError
 
 Metric = Literal["accuracy", "balanced-accuracy"]
 Statistic = Literal["point", "upper95"]
+WORST_CLASS = "worst-class"
+"""The name of a limit on the loss of accuracy on every class's own samples."""
 
 SLACK = 1e-9
 """What sums of weights may be off by, so that a limit of exactly two samples allows two samples."""
@@ -49,6 +52,40 @@ def metric_weights(table: ScoreTable, metric: Metric) -> Floats:
         return weights
     per_class = np.bincount(table.labels, weights, table.classes)
     return weights / np.where(per_class > 0, per_class, 1)[table.labels] / np.count_nonzero(per_class)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The largest loss, as a share, in `metric`: accuracy, balanced-accuracy, worst-class, or `class N`, the accuracy
+    on the samples of one class, counted from 0. `statistic` must keep it.
+    """
+
+    metric: str
+    limit: float
+    statistic: Statistic = "point"
+
+
+def limit_rows(table: ScoreTable, metric: str) -> list[tuple[Floats, Ints]]:
+    """What a limit's samples weigh, float64 [n] adding up to 1, and the strata they count in, int64 [n]: one row, or for
+    worst-class one per class that is there. Raises UserError for an unknown metric and a class without samples.
+    """
+    if metric in ("accuracy", "balanced-accuracy"):
+        return [(metric_weights(table, metric), strata(table, metric))]
+    per_class = np.bincount(table.labels, table.sample_weights, table.classes)
+    if metric == WORST_CLASS:
+        chosen = np.flatnonzero(per_class > 0)
+    else:
+        number = metric.removeprefix("class ")
+        if number == metric or not number.isdigit():
+            raise UserError(
+                f"there is no metric '{metric}'",
+                hint=f"take accuracy, balanced-accuracy, {WORST_CLASS}, or class N with N counted from 0",
+            )
+        if int(number) >= table.classes or per_class[int(number)] == 0:
+            raise UserError(f"a limit is on class {number}, of which the {table.split} split has no samples")
+        chosen = np.array([int(number)])
+    nowhere = np.zeros(len(table), np.int64)
+    return [(np.where(table.labels == c, table.sample_weights, 0.0) / per_class[c], nowhere) for c in chosen]
 
 
 @dataclass(frozen=True)

@@ -2,90 +2,141 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eennc.policy.compiled import compiled
 from eennc.policy.solvers.per_exit import Grids, policy_value, without_idle
-from eennc.policy.solvers.problem import Problem, keeps, statistic_of
+from eennc.policy.solvers.problem import Problem, add, excess, keeps, lose, put, tally
 from eennc.policy.table import Ints
 
 RANDOM_STARTS = 12
 KICKS = 24
 """Perturbations of the best found, each followed by a descent."""
 BISECTIONS = 12
+SAMPLE = 3000
+"""Samples of a larger table that the search begins with."""
+WIDE = 12
+"""Exits up to which the sample is searched widely."""
+NEAR, NEAR_BISECTIONS = 2.0, 4
+"""How far from the sample's price that of the whole table is looked for, and in how many steps."""
 CONSTRAINED = -1.0
-"""In the place of a price: the limit itself."""
+"""In the place of a price: the limits themselves."""
 
 
 def solve_descent(problem: Problem, grids: Grids, starts: Sequence[Ints], seed: int, thorough: bool = True) -> Ints:
-    """Indices [K] into the grids of the cheapest policy found that keeps the limit.
+    """Indices [K] into the grids of the cheapest policy found that keeps the limits.
 
     One exit's threshold at a time goes to its best value, the others fixed, until none moves: first for cost + price *
-    loss, then for cost under the limit. The price is bisected to where the limit is just kept; around it the descent
-    begins at never-exit, at all-at-the-first, at the given `starts` and at random points, then at perturbations of the
-    best. At last pairs of thresholds are moved. Never worse than never-exit or a start that keeps the limit. Not
-    `thorough`: without random points, perturbations and pairs, in a fraction of the time.
+    excess, then for cost under the limits. The price is bisected to where the limits are just kept; around it the
+    descent begins at never-exit, at all-at-the-first, at the given `starts` and at random points, then at perturbations
+    of the best. At last pairs of thresholds are moved. Of a large table this is done on a sample, and the answer and
+    its price are the start of a few descents on the whole. Never worse than never-exit or a start that keeps the
+    limits. Not `thorough`: without random points, perturbations and pairs, in a fraction of the time.
     """
-    levels, never = grids.levels, grids.never
-    exits = problem.exits
-    best = np.full(exits, never, np.int64)
-    best_cost = float(problem.backbone[-1])
     random = np.random.default_rng(seed)
-    begun = [best.copy(), np.where(np.arange(exits) == 0, 0, never), *starts]
+    n = grids.levels.shape[1]
+    search = _Search(problem, grids)
+    if n <= 2 * SAMPLE:
+        search.widely(starts, random, thorough)
+        return search.best
+    chosen = np.sort(random.choice(n, SAMPLE, replace=False))
+    sample = _Search(problem.among(chosen), Grids(grids.thresholds, np.ascontiguousarray(grids.levels[:, chosen])))
+    price = sample.widely(starts, random, thorough and problem.exits <= WIDE)
+    for start in starts:
+        search.keep(start)
+    search.bisect(sample.best, price / NEAR, price * NEAR, NEAR_BISECTIONS)
+    return search.best
 
-    def consider(start: Ints, price: float) -> bool:
-        nonlocal best, best_cost
-        priced = descend(problem, levels, never, start, price) if price > 0 else start
-        kept = bool(keeps(problem, policy_value(problem, levels, never, priced)[1]))
-        found = without_idle(levels, never, descend(problem, levels, never, priced, CONSTRAINED))
-        cost, value = policy_value(problem, levels, never, found)
-        if keeps(problem, value) and cost < best_cost:
-            best, best_cost = found, float(cost)
+
+class _Search:
+    """The cheapest policy found so far that keeps the limits; never-exit at first."""
+
+    def __init__(self, problem: Problem, grids: Grids) -> None:
+        self.problem = problem
+        self.levels, self.never = grids.levels, grids.never
+        self.best = np.full(problem.exits, grids.never, np.int64)
+        self.cost = float(problem.backbone[-1])
+
+    def keep(self, indices: Ints) -> bool:
+        """Whether these keep the limits; the best from now on if they are cheaper as well."""
+        cost, over = policy_value(self.problem, self.levels, self.never, indices)
+        kept = bool(keeps(over))
+        if kept and cost < self.cost:
+            self.best, self.cost = indices, float(cost)
         return kept
 
-    for start in begun:
-        consider(start, CONSTRAINED)
-    # of a loss of everything, in networks
-    low, high = np.log(1e-2), np.log(1e5)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if consider(best, float(np.exp(middle) * problem.backbone[-1])):
-            high = middle
-        else:
-            low = middle
-    price = float(np.exp(high) * problem.backbone[-1])
-    begun += [random.integers(0, never + 1, exits) for _ in range(RANDOM_STARTS if thorough else 0)]
-    for start in begun:
-        for factor in (0.7, 1.0, 1.4):
-            consider(start, price * factor)
-    if not thorough:
-        return best
-    for _ in range(KICKS):
-        kicked = best.copy()
-        chosen = random.choice(exits, min(exits, 3), replace=False)
-        kicked[chosen] = random.integers(0, never + 1, len(chosen))
-        consider(kicked, price)
-        consider(kicked, CONSTRAINED)
-    return without_idle(levels, never, polish(problem, levels, never, best))
+    def descend(self, start: Ints, price: float = CONSTRAINED) -> Ints:
+        """The local optimum at a price or under the limits."""
+        return descend(self.problem, self.levels, self.never, start, price)
+
+    def settle(self, start: Ints) -> None:
+        """Descend under the limits."""
+        self.keep(without_idle(self.levels, self.never, self.descend(start)))
+
+    def bisect(self, start: Ints, low: float, high: float, steps: int, settled: bool = False) -> float:
+        """Descend at prices between the two, towards the lowest with which the limits are kept, which is returned. Under
+        the limits from each of them (`settled`), or from the last on either side alone.
+        """
+        ends = {True: start, False: start}
+        at = start
+        for _ in range(steps):
+            middle = math.sqrt(low * high)
+            at = self.descend(at, middle)
+            kept = self.keep(at)
+            ends[kept] = at
+            if settled:
+                self.settle(at)
+                at = self.best
+            low, high = (low, middle) if kept else (middle, high)
+        if not settled:
+            self.settle(ends[True])
+            self.settle(ends[False])
+        return high
+
+    def widely(self, starts: Sequence[Ints], random: np.random.Generator, thorough: bool) -> float:
+        """Search from everywhere; returns the price."""
+        exits, never = self.problem.exits, self.never
+        network = float(self.problem.backbone[-1])
+        begun = [self.best, np.where(np.arange(exits) == 0, 0, never), *starts]
+        for start in begun:
+            self.settle(start)
+        # of a loss of everything
+        price = self.bisect(self.best, 1e-2 * network, 1e5 * network, BISECTIONS, settled=True)
+        begun += [random.integers(0, never + 1, exits) for _ in range(RANDOM_STARTS if thorough else 0)]
+        for start in begun:
+            for factor in (0.7, 1.0, 1.4):
+                self.settle(self.descend(start, price * factor))
+        if not thorough:
+            return price
+        for _ in range(KICKS):
+            kicked = self.best.copy()
+            moved = random.choice(exits, min(exits, 3), replace=False)
+            kicked[moved] = random.integers(0, never + 1, len(moved))
+            self.settle(self.descend(kicked, price))
+            self.settle(kicked)
+        self.keep(without_idle(self.levels, never, polish(self.problem, self.levels, never, self.best)))
+        return price
 
 
 @compiled
-def score_of(problem: Problem, cost: float, value: float, price: float) -> float:
-    """What a descent makes smaller: cost + price * value, or under the limit the cost; a policy that breaks the limit
-    comes behind all that keep it, the one that breaks it least first.
+def score_of(problem: Problem, cost: float, over: float, price: float) -> float:
+    """What a descent makes smaller: cost + price * excess, or under the limits the cost; a policy that breaks one comes
+    behind all that keep them, the one that breaks them least first.
     """
     if price >= 0:
-        return cost + price * value
-    if keeps(problem, value):
+        return cost + price * over
+    if keeps(over):
         return cost
-    return 2 * (problem.backbone[-1] + problem.head.sum()) * (1 + value - problem.limit)
+    return 2 * (problem.backbone[-1] + problem.head.sum() + problem.worth.sum()) * (1 + over)
 
 
 @compiled
 def go_round(
-    problem: Problem, levels: Ints, never: int, indices: Ints, price: float, update: bool
+    problem: Problem, levels: NDArray[np.int32], never: int, indices: Ints, price: float, update: bool
 ) -> tuple[float, int, int]:
     """Every exit's best threshold in turn, the other exits fixed. With `update` each is set at once in `indices`, else
     nothing is changed. Returns the best score, and the exit and index that it was found at last.
@@ -94,7 +145,6 @@ def go_round(
     known beforehand; so a round takes time in proportion to exits * samples.
     """
     exits, n = levels.shape
-    groups, classes = problem.cluster_weights.shape
     later = np.empty((exits, n), np.int32)
     stop = np.full(n, exits, np.int32)
     for k in range(exits - 1, -1, -1):
@@ -108,52 +158,37 @@ def go_round(
         heads_to[k] = heads_to[k - 1] + (problem.head[k] if indices[k] < never else 0.0)
     heads_to[exits] = heads_to[exits - 1]
 
-    alive = np.arange(n, dtype=np.int64)
+    alive = np.arange(n).astype(np.int32)
     count = n
     heads = 0.0
-    gone_cost, gone_loss, gone_squares = 0.0, 0.0, 0.0
-    gone_sums, gone_strata = np.zeros(groups), np.zeros(classes)
-    cost, loss, squares = np.empty(never + 1), np.empty(never + 1), np.empty(never + 1)
-    sums, strata = np.empty((never + 1, groups)), np.empty((never + 1, classes))
+    nothing, gone, here = tally(problem, 1), tally(problem, 1), tally(problem, never + 1)
     best_score, best_exit, best_index = np.inf, 0, never
     for k in range(exits):
-        cost[:], loss[:], squares[:], sums[:], strata[:] = 0.0, 0.0, 0.0, 0.0, 0.0
-        cost[0], loss[0], squares[0], sums[0], strata[0] = gone_cost, gone_loss, gone_squares, gone_sums, gone_strata
+        put(here, 0, gone, 0)
+        for i in range(1, never + 1):
+            put(here, i, nothing, 0)
         share = 0.0
         for a in range(count):
             s = alive[a]
             level, to = levels[k, s], later[k, s]
             share += problem.share[s]
-            macs = heads + problem.head[k]
-            cost[0] += problem.share[s] * (problem.backbone[k] + macs)
+            here.cost[0] += problem.share[s] * (problem.backbone[k] + heads + problem.head[k])
             on = problem.backbone[to] + heads_to[to] - heads_to[k]
-            cost[level] += problem.share[s] * (on - problem.backbone[k])
-            here, there = problem.regret[k, s], problem.regret[to, s]
-            if here != 0 or there != 0:
-                loss[0] += here
-                loss[level] += there - here
-                squares[0] += here * here
-                squares[level] += there * there - here * here
-                if groups > 0:
-                    g, c = problem.cluster[s], problem.stratum[s]
-                    sums[0, g] += here
-                    sums[level, g] += there - here
-                    strata[0, c] += here
-                    strata[level, c] += there - here
-        cost[never] -= share * problem.head[k]
+            here.cost[level] += problem.share[s] * (on - problem.backbone[k])
+            if problem.lost[k, s] != 0:
+                lose(problem, here, 0, s, k, 1)
+            if problem.lost[k, s] != problem.lost[to, s]:
+                lose(problem, here, level, s, to, 1)
+                lose(problem, here, level, s, k, -1)
+        here.cost[never] -= share * problem.head[k]
         alone = (indices < never).sum() == (1 if indices[k] < never else 0)
         chosen, chosen_score = never, np.inf
         for i in range(never + 1):
             if i > 0:
-                cost[i] += cost[i - 1]
-                loss[i] += loss[i - 1]
-                squares[i] += squares[i - 1]
-                sums[i] += sums[i - 1]
-                strata[i] += strata[i - 1]
-            value = 0.0  # without any exit the network is the base network, for certain
-            if i < never or not alone:
-                value = statistic_of(problem, loss[i], squares[i], sums[i], strata[i])
-            score = score_of(problem, cost[i], value, price)
+                add(here, i, here, i - 1)
+            # without any exit the network is the base network, for certain
+            over = -problem.limits.min() if i == never and alone else excess(problem, here, i)
+            score = score_of(problem, here.cost[i], over, price)
             # of equal ones the highest threshold
             if score <= chosen_score:
                 chosen, chosen_score = i, score
@@ -168,13 +203,9 @@ def go_round(
         for a in range(count):
             s = alive[a]
             if levels[k, s] > indices[k]:
-                part = problem.regret[k, s]
-                gone_cost += problem.share[s] * (problem.backbone[k] + heads)
-                gone_loss += part
-                gone_squares += part * part
-                if groups > 0:
-                    gone_sums[problem.cluster[s]] += part
-                    gone_strata[problem.stratum[s]] += part
+                gone.cost[0] += problem.share[s] * (problem.backbone[k] + heads)
+                if problem.lost[k, s] != 0:
+                    lose(problem, gone, 0, s, k, 1)
             else:
                 alive[stay] = s
                 stay += 1
@@ -183,7 +214,7 @@ def go_round(
 
 
 @compiled
-def descend(problem: Problem, levels: Ints, never: int, start: Ints, price: float) -> Ints:
+def descend(problem: Problem, levels: NDArray[np.int32], never: int, start: Ints, price: float) -> Ints:
     """The local optimum that coordinate descent reaches from `start`."""
     indices = start.copy()
     smallest = 1e-9 * problem.backbone[-1]
@@ -196,7 +227,7 @@ def descend(problem: Problem, levels: Ints, never: int, start: Ints, price: floa
 
 
 @compiled
-def polish(problem: Problem, levels: Ints, never: int, start: Ints) -> Ints:
+def polish(problem: Problem, levels: NDArray[np.int32], never: int, start: Ints) -> Ints:
     """Move pairs of thresholds under the limit, one by a few steps or out, the other to its best, while that helps."""
     indices = start.copy()
     smallest = 1e-9 * problem.backbone[-1]

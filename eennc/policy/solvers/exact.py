@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import NDArray
 
 from eennc.policy.compiled import compiled
 from eennc.policy.solvers.descent import CONSTRAINED, go_round, solve_descent
 from eennc.policy.solvers.per_exit import Grids, policy_value, without_idle
-from eennc.policy.solvers.problem import Problem, keeps, statistic_of
+from eennc.policy.solvers.problem import Problem, keeps
+from eennc.policy.statistics import SLACK
 from eennc.policy.table import Floats, Ints
 
 PRICES = np.geomspace(0.1, 1e3, 25)
@@ -27,40 +31,47 @@ def solve_exact(problem: Problem, grids: Grids) -> Ints:
     if problem.exits == 1:
         indices = np.full(1, never, np.int64)
         go_round(problem, levels, never, indices, CONSTRAINED, True)
-        kept = keeps(problem, policy_value(problem, levels, never, indices)[1])
+        kept = keeps(policy_value(problem, levels, never, indices)[1])
         return indices if kept else np.full(1, never, np.int64)
     best = solve_descent(problem, grids, (), 0)
-    found = enumerate_all(problem, levels, never, best, _tightest(problem))
+    found = enumerate_all(problem, levels, never, best, *_tightest(problem))
     return without_idle(levels, never, found)
 
 
-def _tightest(problem: Problem) -> float:
-    """The price at which the bound of the whole tree is highest."""
-    reachable = problem.share * (problem.backbone + np.append(problem.head, 0.0))[:, None]
-    prices = PRICES * problem.backbone[-1]
-    bounds = [(reachable + p * problem.regret).min(axis=0).sum() - p * problem.limit for p in prices]
-    return float(prices[int(np.argmax(bounds))])
+def _tightest(problem: Problem) -> tuple[int, float]:
+    """The limit and the price of its loss at which the bound of the whole tree is highest."""
+    cost = problem.share * (problem.backbone + np.append(problem.head, 0.0))[:, None] + problem.worth * problem.lost
+    bounds: list[tuple[float, int, float]] = []
+    for m, limit in enumerate(problem.limits):
+        for price in PRICES * problem.backbone[-1]:
+            priced = cost + price * problem.weights[m] * problem.lost
+            bounds.append((float(priced.min(axis=0).sum() - price * limit), m, float(price)))
+    return max(bounds)[1:]
 
 
 @compiled
-def enumerate_all(problem: Problem, levels: Ints, never: int, start: Ints, price: float) -> Ints:
-    """The cheapest policy that keeps the limit; `start`, which keeps it, where none is cheaper."""
+def enumerate_all(
+    problem: Problem, levels: NDArray[np.int32], never: int, start: Ints, priced: int, price: float
+) -> Ints:
+    """The cheapest policy that keeps the limits; `start`, which keeps them, where none is cheaper."""
     exits, n = levels.shape
     depth = exits - 2
     smallest = 1e-9 * problem.backbone[-1]
     best = start.copy()
     best_cost, _ = policy_value(problem, levels, never, best)
+    lost_cost = problem.worth + price * problem.weights[priced]
     # floor[d, s]: the least that sample s can add to cost + price * loss from exit d on, heads in front left out
     floor = np.empty((exits + 1, n))
-    floor[exits] = problem.share * problem.backbone[exits] + price * problem.regret[exits]
+    floor[exits] = problem.share * problem.backbone[exits]
     for k in range(exits - 1, -1, -1):
-        here = problem.share * (problem.backbone[k] + problem.head[k]) + price * problem.regret[k]
+        here = problem.share * (problem.backbone[k] + problem.head[k]) + lost_cost * problem.lost[k]
         floor[k] = np.minimum(floor[k + 1], here)
     alive = np.empty((depth + 1, n), np.int64)
     alive[0] = np.arange(n)
     count = np.full(depth + 1, n)
     heads = np.zeros(depth + 1)
-    done = np.zeros((depth + 1, 3))  # cost, loss, squares of the samples that have stopped
+    # of the samples that have stopped: cost, loss in the first limit and its squares, loss in that of the price
+    done = np.zeros((depth + 1, 4))
     indices = np.full(exits, never, np.int64)
     indices[:depth] = -1
     d = 0
@@ -84,10 +95,11 @@ def enumerate_all(problem: Problem, levels: Ints, never: int, start: Ints, price
         for a in range(count[d]):
             s = alive[d, a]
             if levels[d, s] > indices[d]:
-                part = problem.regret[d, s]
-                done[d + 1, 0] += problem.share[s] * (problem.backbone[d] + heads[d + 1])
-                done[d + 1, 1] += part
-                done[d + 1, 2] += part * part
+                lost, weight = problem.lost[d, s], problem.weights[0, s]
+                done[d + 1, 0] += problem.share[s] * (problem.backbone[d] + heads[d + 1]) + lost * problem.worth[s]
+                done[d + 1, 1] += lost * weight
+                done[d + 1, 2] += lost * lost * weight * weight
+                done[d + 1, 3] += lost * problem.weights[priced, s]
             else:
                 alive[d + 1, stay] = s
                 stay += 1
@@ -95,7 +107,7 @@ def enumerate_all(problem: Problem, levels: Ints, never: int, start: Ints, price
         if stay == count[d] and not out:
             continue  # no sample stops: as good as leaving the exit out, and dearer
         count[d + 1] = stay
-        if done[d + 1, 0] + rest + price * (done[d + 1, 1] - problem.limit) < best_cost - smallest:
+        if done[d + 1, 0] + rest + price * (done[d + 1, 3] - problem.limits[priced]) < best_cost - smallest:
             d += 1
     return best
 
@@ -103,7 +115,7 @@ def enumerate_all(problem: Problem, levels: Ints, never: int, start: Ints, price
 @compiled
 def last_two(
     problem: Problem,
-    levels: Ints,
+    levels: NDArray[np.int32],
     never: int,
     indices: Ints,
     alive: Ints,
@@ -113,13 +125,15 @@ def last_two(
     best_cost: float,
 ) -> float:
     """Try all thresholds of the last two exits for the samples `alive`; puts what is cheapest into `best`, and returns
-    its cost.
+    its cost. Tables over both thresholds give the cost and the loss in the first limit; where there is more to look at,
+    policies that are cheaper and keep that loss are evaluated one by one.
     """
     exits = len(indices)
     a, b = exits - 2, exits - 1
     smallest = 1e-9 * problem.backbone[-1]
-    grouped = problem.cluster_weights.shape[0] > 0
-    nothing = np.zeros(0)
+    bound, least = problem.bounds[0], problem.least[0]
+    most = problem.limits[0] + SLACK if problem.limits[0] < 1 else np.inf
+    simple = len(problem.limits) == 1 and len(problem.cluster) == 0
     # at[i]: the samples of level i at the first of the two, as a chain of their positions
     at = np.full(never + 1, -1)
     chain = np.empty(len(alive), np.int64)
@@ -130,9 +144,10 @@ def last_two(
         chain[position] = at[level]
         at[level] = position
         share += problem.share[s]
-        stopped += problem.share[s] * problem.backbone[a]
-        stopped_loss += problem.regret[a, s]
-        stopped_squares += problem.regret[a, s] ** 2
+        part = problem.lost[a, s] * problem.weights[0, s]
+        stopped += problem.share[s] * problem.backbone[a] + problem.lost[a, s] * problem.worth[s]
+        stopped_loss += part
+        stopped_squares += part * part
     passed = 0.0
     cost, loss, squares = np.zeros(never + 1), np.zeros(never + 1), np.zeros(never + 1)
     for i in range(never + 1):
@@ -140,18 +155,20 @@ def last_two(
         while position >= 0:
             s = alive[position]
             position = chain[position]
-            stopped -= problem.share[s] * problem.backbone[a]
-            stopped_loss -= problem.regret[a, s]
-            stopped_squares -= problem.regret[a, s] ** 2
+            part = problem.lost[a, s] * problem.weights[0, s]
+            stopped -= problem.share[s] * problem.backbone[a] + problem.lost[a, s] * problem.worth[s]
+            stopped_loss -= part
+            stopped_squares -= part * part
             passed += problem.share[s]
             level = levels[b, s]
-            cost[0] += problem.share[s] * problem.backbone[b]
-            cost[level] += problem.share[s] * (problem.backbone[exits] - problem.backbone[b])
-            here, there = problem.regret[b, s], problem.regret[exits, s]
-            loss[0] += here
-            loss[level] += there - here
-            squares[0] += here * here
-            squares[level] += there * there - here * here
+            here = problem.share[s] * problem.backbone[b] + problem.lost[b, s] * problem.worth[s]
+            part = problem.lost[b, s] * problem.weights[0, s]
+            cost[0] += here
+            cost[level] += problem.share[s] * problem.backbone[exits] - here
+            loss[0] += part
+            loss[level] -= part
+            squares[0] += part * part
+            squares[level] -= part * part
         sum_cost = done[0] + stopped + share * (heads + (problem.head[a] if i < never else 0.0))
         sum_loss, sum_squares = done[1] + stopped_loss, done[2] + stopped_squares
         for j in range(never + 1):
@@ -159,14 +176,14 @@ def last_two(
             sum_loss += loss[j]
             sum_squares += squares[j]
             total = sum_cost + (passed * problem.head[b] if j < never else 0.0)
-            if total >= best_cost - smallest or not keeps(problem, min(sum_loss + problem.least, 1.0)):
+            if total >= best_cost - smallest or sum_loss + least > most:
                 continue
             indices[a], indices[b] = i, j
-            if grouped:
-                value = policy_value(problem, levels, never, indices)[1]
+            if simple:
+                kept = sum_loss + bound * math.sqrt(max(sum_squares, 0.0)) <= most
             else:
-                value = statistic_of(problem, sum_loss, sum_squares, nothing, nothing)
-            if keeps(problem, value):
+                kept = keeps(policy_value(problem, levels, never, indices)[1])
+            if kept:
                 best[:] = indices
                 best_cost = total
     return best_cost

@@ -20,7 +20,7 @@ def paper_grid(classes: int) -> Floats:
 
 
 def solve_independent(problem: Problem, classes: int) -> tuple[float, ...]:
-    """Thresholds [K], inf for an exit that is left out.
+    """Thresholds [K], inf for an exit that is left out; of the limits only the first is looked at.
 
     Each exit's stopping rate and regret are taken over ALL samples, as if those that come by were like them; then a
     shortest path gives the policy of least cost + price * loss. What it believes is not what happens: the table has to
@@ -29,12 +29,12 @@ def solve_independent(problem: Problem, classes: int) -> tuple[float, ...]:
     grid = paper_grid(classes)
     fires = problem.confidences[:, None, :] >= grid.astype(np.float32)[None, :, None]
     rate = np.stack([row @ problem.share for row in fires])
-    regret = np.stack([row @ part for row, part in zip(fires, problem.regret[:-1], strict=True)])
+    regret = np.stack([row @ (problem.weights[0] * lost) for row, lost in zip(fires, problem.lost[:-1], strict=True)])
     steps = np.diff(problem.backbone, prepend=0.0)
     prices = np.concatenate([[0.0], np.geomspace(1e-3, 1e5, PRICES)]) * problem.backbone[-1]
     for price in prices:
         choice, _, loss = program(rate, regret, steps, problem.head, price)
-        if loss <= problem.limit + SLACK:
+        if loss <= problem.limits[0] + SLACK:
             return tuple(float(grid[c]) if c < STEPS else float("inf") for c in choice)
     return (float("inf"),) * problem.exits
 

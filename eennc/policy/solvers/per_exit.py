@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.compiled import compiled
-from eennc.policy.solvers.problem import Problem, grid_of, levels_of, statistic_of
+from eennc.policy.solvers.problem import Problem, excess, grid_of, levels_of, lose, tally
 from eennc.policy.table import Ints
 
 
@@ -17,12 +17,12 @@ from eennc.policy.table import Ints
 class Grids:
     """A rising grid of thresholds per exit.
 
-    thresholds: float32 [K, T + 1], rows filled up with inf, whose last entry takes the exit out. levels: int64 [K, n],
+    thresholds: float32 [K, T + 1], rows filled up with inf, whose last entry takes the exit out. levels: int32 [K, n],
     how many thresholds of its exit's grid each confidence reaches.
     """
 
     thresholds: NDArray[np.float32]
-    levels: Ints
+    levels: NDArray[np.int32]
 
     def values(self, indices: Ints) -> tuple[float, ...]:
         """The thresholds at `indices` [K]."""
@@ -55,15 +55,15 @@ def grids(problem: Problem, steps: int, *more: Sequence[float]) -> Grids:
 
 
 @compiled
-def policy_value(problem: Problem, levels: Ints, never: int, indices: Ints) -> tuple[float, float]:
-    """Mean cost of the thresholds at `indices` [K], and the statistic of their loss: 0 where no exit is left."""
+def policy_value(problem: Problem, levels: NDArray[np.int32], never: int, indices: Ints) -> tuple[float, float]:
+    """Mean cost of the thresholds at `indices` [K], and the most by which a limit is exceeded. Without any exit the
+    network is the base network and loses nothing, for certain.
+    """
     exits, n = levels.shape
-    groups, classes = problem.cluster_weights.shape
-    sums, strata = np.zeros(groups), np.zeros(classes)
-    cost, loss, squares = 0.0, 0.0, 0.0
+    sums = tally(problem, 1)
     active = indices < never
     if not active.any():
-        return float(problem.backbone[exits]), 0.0
+        return float(problem.backbone[exits]), -problem.limits.min()
     for s in range(n):
         heads = 0.0
         stop = exits
@@ -73,18 +73,13 @@ def policy_value(problem: Problem, levels: Ints, never: int, indices: Ints) -> t
                 if levels[k, s] > indices[k]:
                     stop = k
                     break
-        part = problem.regret[stop, s]
-        cost += problem.share[s] * (problem.backbone[stop] + heads)
-        loss += part
-        squares += part * part
-        if groups > 0:
-            sums[problem.cluster[s]] += part
-            strata[problem.stratum[s]] += part
-    return cost, statistic_of(problem, loss, squares, sums, strata)
+        sums.cost[0] += problem.share[s] * (problem.backbone[stop] + heads)
+        lose(problem, sums, 0, s, stop, 1)
+    return sums.cost[0], excess(problem, sums, 0)
 
 
 @compiled
-def without_idle(levels: Ints, never: int, indices: Ints) -> Ints:
+def without_idle(levels: NDArray[np.int32], never: int, indices: Ints) -> Ints:
     """The same thresholds without the exits at which no sample stops: cheaper, and nothing else changes."""
     exits, n = levels.shape
     stops = np.zeros(exits, np.int64)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.compiled import compiled
-from eennc.policy.solvers.problem import Problem, grid_of, keeps, levels_of, statistic_of
-from eennc.policy.table import Floats, Ints
+from eennc.policy.solvers.problem import Problem, Tally, add, excess, grid_of, keeps, levels_of, lose, may_keep, tally
+from eennc.policy.table import Ints
 
 EXHAUSTIVE = 10
 """Up to this many exits all sets of exits are tried."""
@@ -101,7 +101,7 @@ def _exchanges(kept: Exits, exits: int) -> Iterable[Exits]:
         yield from (tuple(sorted((*rest, k))) for k in near if k not in kept)
 
 
-def _best(problem: Problem, levels: Ints, steps: int, kept: Exits) -> tuple[float, int]:
+def _best(problem: Problem, levels: NDArray[np.int32], steps: int, kept: Exits) -> tuple[float, int]:
     """Least mean cost with the exits `kept`, inf where no threshold keeps the limit, and the threshold's index."""
     if not kept:
         return float(problem.backbone[-1]), 0
@@ -110,32 +110,26 @@ def _best(problem: Problem, levels: Ints, steps: int, kept: Exits) -> tuple[floa
 
 
 @compiled
-def cheapest(problem: Problem, levels: Ints, kept: Ints, steps: int) -> tuple[float, int]:
+def cheapest(problem: Problem, levels: NDArray[np.int32], kept: Ints, steps: int) -> tuple[float, int]:
     """The least mean cost over the thresholds of the grid, used at all exits `kept`, and the threshold's index."""
-    cost, loss, squares, sums, strata = sweep(problem, levels, kept, steps)
+    sums = sweep(problem, levels, kept, steps)
     best, best_cost = 0, np.inf
     for i in range(steps):
-        if cost[i] < best_cost and keeps(problem, min(loss[i] + problem.least, 1.0)):
-            value = statistic_of(problem, loss[i], squares[i], sums[i], strata[i])
-            if keeps(problem, value):
-                best, best_cost = i, cost[i]
+        if sums.cost[i] < best_cost and may_keep(problem, sums, i) and keeps(excess(problem, sums, i)):
+            best, best_cost = i, sums.cost[i]
     return best_cost, best
 
 
 @compiled
-def sweep(
-    problem: Problem, levels: Ints, kept: Ints, steps: int
-) -> tuple[Floats, Floats, Floats, NDArray[np.float64], NDArray[np.float64]]:
-    """Mean cost, loss, its squares, sums per cluster and per stratum for each threshold of the grid; [steps, ...].
+def sweep(problem: Problem, levels: NDArray[np.int32], kept: Ints, steps: int) -> Tally:
+    """The sums for each of `steps` thresholds of the grid, used at all exits `kept`.
 
     A sample that reaches `levels[k, s]` thresholds of the grid at exit k stops there for those that no exit before has
     reached; so each exit adds to one stretch of the grid, and differences need summing up only once.
     """
     n = levels.shape[1]
     last = len(problem.head)
-    groups, classes = problem.cluster_weights.shape
-    cost, loss, squares = np.zeros(steps + 1), np.zeros(steps + 1), np.zeros(steps + 1)
-    sums, strata = np.zeros((steps + 1, groups)), np.zeros((steps + 1, classes))
+    sums = tally(problem, steps + 1)
     for s in range(n):
         reached = 0
         heads = 0.0
@@ -145,26 +139,13 @@ def sweep(
             if level > reached:
                 # thresholds reached .. level - 1 stop this sample here
                 macs = problem.share[s] * (problem.backbone[k] + heads)
-                cost[reached] += macs
-                cost[level] -= macs
-                part = problem.regret[k, s]
-                if part != 0:
-                    loss[reached] += part
-                    loss[level] -= part
-                    squares[reached] += part * part
-                    squares[level] -= part * part
-                    if groups > 0:
-                        g, c = problem.cluster[s], problem.stratum[s]
-                        sums[reached, g] += part
-                        sums[level, g] -= part
-                        strata[reached, c] += part
-                        strata[level, c] -= part
+                sums.cost[reached] += macs
+                sums.cost[level] -= macs
+                if problem.lost[k, s] != 0:
+                    lose(problem, sums, reached, s, k, 1)
+                    lose(problem, sums, level, s, k, -1)
                 reached = level
-        cost[reached] += problem.share[s] * (problem.backbone[last] + heads)
+        sums.cost[reached] += problem.share[s] * (problem.backbone[last] + heads)
     for i in range(1, steps):
-        cost[i] += cost[i - 1]
-        loss[i] += loss[i - 1]
-        squares[i] += squares[i - 1]
-        sums[i] += sums[i - 1]
-        strata[i] += strata[i - 1]
-    return cost[:steps], loss[:steps], squares[:steps], sums[:steps], strata[:steps]
+        add(sums, i, sums, i - 1)
+    return sums
