@@ -20,7 +20,7 @@ from eennc.ir.interpreter import run_graph
 from eennc.ir.op import Op
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.q_quantize import Quantize
-from eennc.ir.rules import confidence
+from eennc.ir.rules import Rule, confidence
 from eennc.ir.text import load_module
 from eennc.ir.types import Array, Quant
 from eennc.ir.values import Result, Value, Weight
@@ -264,7 +264,8 @@ def _leaves(exits: Sequence[Exit], logits: Sequence[Array]) -> NDArray[np.int64]
     left = np.full(len(logits[-1]), len(exits), np.int64)
     for exit, table in reversed(list(zip(exits, logits, strict=False))):
         unit = exit.unit if table.dtype == np.int8 else 1.0
-        sure = confidence("margin", table, "logits", exit.temperature, unit) >= np.float32(exit.threshold)
+        rule = cast(Rule, exit.rule)
+        sure = confidence(rule, table, "logits", exit.temperature, unit) >= np.float32(exit.threshold)
         left[sure] = exit.exit
     return left
 

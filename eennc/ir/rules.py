@@ -1,10 +1,12 @@
-"""The rules by which an exit decides: how sure its answer is, one number per sample."""
+"""The rules by which an exit decides: how sure its answer is, one number per sample. docs/rules.md explains them."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eennc.ir.types import Array, FloatArray
 
@@ -13,6 +15,12 @@ Kind = Literal["logits", "probabilities"]
 
 SMALLEST_PROBABILITY = np.float32(1e-30)
 """Probabilities are clamped here before their logarithm is taken."""
+ONE = 1 << 16
+"""What exp(0) is in the integer form of `max_probability`."""
+MOST = 1 << 24
+"""Where sums of those end: up to here floats hold every whole number, so a runtime may add in either."""
+NEVER: dict[str, int] = {"margin": 256, "max_probability": MOST}
+"""For each rule with an integer form the level that no sample reaches."""
 
 
 def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: float = 1.0) -> FloatArray:
@@ -20,8 +28,10 @@ def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: 
 
     z are the scores, or their logarithm where they are probabilities. `max_probability`: max softmax(z / temperature).
     `margin`: (the largest z - the second largest) / temperature. Scores may be the integers of a quantised network, of
-    any zero point, with `unit` their scale; the margin is then exact but for its last factor.
+    any zero point, with `unit` their scale: arrays of an integer dtype take the rule's integer form (`levels`).
     """
+    if scores.dtype.kind == "i" and kind == "logits":
+        return score_of_levels(rule, levels(rule, scores, temperature, unit), temperature, unit)
     logits = np.log(np.maximum(scores, SMALLEST_PROBABILITY)) if kind == "probabilities" else scores
     logits = logits.astype(np.float32, copy=False)
     factor = np.float32(unit / temperature)
@@ -32,3 +42,40 @@ def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: 
     scaled = scaled - scaled.max(axis=1, keepdims=True)
     # the largest entry is now 0, so its probability is 1 over the sum
     return (np.float32(1) / np.exp(scaled).sum(axis=1, dtype=np.float32)).astype(np.float32)
+
+
+def exponentials(temperature: float, unit: float) -> NDArray[np.int32]:
+    """round(ONE exp(-d unit / temperature)) for d = 0..255 steps behind the largest logit, int32 [256]."""
+    behind = np.arange(256) * (unit / temperature)
+    return np.rint(ONE * np.exp(-behind)).astype(np.int32)
+
+
+def levels(rule: Rule, integers: Array, temperature: float, unit: float) -> NDArray[np.int32]:
+    """The rule in integers: a whole number of each sample, int32 [n], from int8 logits [n, classes] of scale `unit`.
+
+    It rises with the rule's score, from 0 to below NEVER[rule], and is what runtimes compare. `margin`: the lead of the
+    largest logit in steps. `max_probability`: MOST - min(S, MOST), S the sum of `exponentials` over the classes.
+    """
+    wide = integers.astype(np.int32)
+    if rule == "margin":
+        best = np.partition(wide, -2, axis=1)
+        return best[:, -1] - best[:, -2]
+    behind = wide.max(axis=1, keepdims=True) - wide
+    sums = exponentials(temperature, unit)[behind].sum(axis=1, dtype=np.int64)
+    return (MOST - np.minimum(sums, MOST)).astype(np.int32)
+
+
+def score_of_levels(rule: Rule, found: Array, temperature: float, unit: float) -> FloatArray:
+    """The rule's score at levels [n] below NEVER[rule], float32 [n]: one rounding from exact."""
+    if rule == "margin":
+        return found.astype(np.float32) * np.float32(unit / temperature)
+    return np.float32(ONE) / (MOST - found).astype(np.float32)
+
+
+def first_level(rule: Rule, threshold: float, temperature: float, unit: float) -> int:
+    """The lowest level whose score is at least `threshold`, both float32; NEVER[rule] where there is none."""
+
+    def score(level: int) -> np.float32:
+        return score_of_levels(rule, np.array([level]), temperature, unit)[0]
+
+    return bisect_left(range(NEVER[rule]), np.float32(threshold), key=score)

@@ -15,6 +15,7 @@ from eennc.ir.flat import Flat, flatten
 from eennc.ir.graph import Module
 from eennc.ir.ops.call import Call
 from eennc.ir.ops.exit import Exit
+from eennc.ir.rules import exponentials
 from eennc.ir.types import Quant, TensorType
 from eennc.ir.values import Value
 from eennc.passes.exits.solve_thresholds import NORMAL
@@ -122,7 +123,10 @@ class _Layout:
         evidence = self.writer.at(op.evidence)
         classes = op.evidence.type.concrete(1)[1]
         if op.evidence.type.quant is not None:
-            confidence = f"eennc_margin_s8({evidence}, {classes})"
+            table = ""
+            if op.rule == "max_probability":
+                table = f", {self.writer.constant(exponentials(op.temperature, op.unit), 'exponentials')}"
+            confidence = f"eennc_{op.rule}_s8({evidence}, {classes}{table})"
         else:
             of = "_of_probabilities" if op.evidence_kind == "probabilities" else ""
             factor = c_float(float(np.float32(1 / op.temperature)))
@@ -141,7 +145,7 @@ def operating_points(module: Module) -> dict[str, list[float]]:
 
 
 def threshold_text(exit: Exit, threshold: float) -> str:
-    """What the C code compares with."""
+    """What the C code compares a confidence with."""
     if exit.evidence.type.quant is not None:
         return str(exit.levels(threshold))
     return "INFINITY" if math.isinf(threshold) else c_float(threshold)

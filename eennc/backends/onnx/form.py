@@ -20,8 +20,8 @@ from eennc.ir.ops.call import Call
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.mul import Mul
-from eennc.ir.rules import SMALLEST_PROBABILITY
-from eennc.ir.types import UNKNOWN, DType, TensorType
+from eennc.ir.rules import MOST, SMALLEST_PROBABILITY, exponentials
+from eennc.ir.types import UNKNOWN, Array, DType, TensorType
 from eennc.ir.values import Result, Value
 
 DEEPEST = 20
@@ -94,34 +94,58 @@ class Form:
         """Whether the exit fires, by the rule of `ee.exit`: for each sample, bool [n], or for the only one, bool [] or
         [1].
         """
+        rule = self._integers if op.evidence.type.quant is not None else self._floats
+        return rule(op, emitter, [emitter.constant(np.array([1]), f"{op.place}.axes")] if per_sample else [])
+
+    def _floats(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
         hint = f"{op.place}.confidence"
-        integers = op.evidence.type.quant is not None
-        value = self.real(op.evidence, emitter)
-
-        def scalar(number: float, role: str) -> str:
-            return emitter.constant(np.array(number, np.float32), f"{op.place}.{role}")
-
-        if not integers and op.evidence.type.dtype != DType.F32:
+        value = emitter.name_of(op.evidence)
+        if op.evidence.type.dtype != DType.F32:
             value = emitter.node("Cast", [value], hint=hint, to=onnx.TensorProto.FLOAT)
         if op.evidence_kind == "probabilities":
-            value = emitter.node("Max", [value, scalar(float(SMALLEST_PROBABILITY), "least")], hint=hint)
-            value = emitter.node("Log", [value], hint=hint)
-        axes = [emitter.constant(np.array([1]), f"{hint}.axes")] if per_sample else []
+            least = emitter.constant(np.array(SMALLEST_PROBABILITY), f"{op.place}.least")
+            value = emitter.node("Log", [emitter.node("Max", [value, least], hint=hint)], hint=hint)
         if op.rule == "margin":
-            two = emitter.constant(np.array([2]), f"{hint}.two")
-            value, _ = emitter.node("TopK", [value, two], 2, hint=hint, axis=-1)
-            # halfway between two integer steps, floats cannot round to the other side
-            limit = (op.levels() - 0.5) * op.unit if integers else op.threshold
-            factors = np.array([1, -1], np.float32) * np.float32(1 if integers else 1 / op.temperature)
-            # one product for the difference and the temperature: each node costs a microsecond
-            value = emitter.node("MatMul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
+            value = self._lead(op, emitter, value, 1 / op.temperature)
         else:
-            limit = op.threshold
             if op.temperature != 1:
-                value = emitter.node("Mul", [value, scalar(1 / op.temperature, "scale")], hint=hint)
+                scale = emitter.constant(np.array(1 / op.temperature, np.float32), f"{op.place}.scale")
+                value = emitter.node("Mul", [value, scale], hint=hint)
             value = emitter.node("Softmax", [value], hint=hint, axis=-1)
             value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
-        return emitter.node("GreaterOrEqual", [value, scalar(limit, "threshold")], hint=f"{op.place}.leaves")
+        return self._reaches(op, emitter, value, np.array(op.threshold, np.float32))
+
+    def _integers(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
+        """The rule's levels, in numbers that the runtime cannot round."""
+        hint = f"{op.place}.confidence"
+        if op.rule == "margin":
+            value = self._lead(op, emitter, self.real(op.evidence, emitter), 1)
+            # halfway between two integer steps, floats cannot round to the other side
+            return self._reaches(op, emitter, value, np.array((op.levels() - 0.5) * op.unit, np.float32))
+        value = emitter.node("Cast", [emitter.name_of(op.evidence)], hint=hint, to=onnx.TensorProto.INT32)
+        last = emitter.constant(np.array([1]), f"{hint}.axes")
+        largest = emitter.node("ReduceMax", [value, last], hint=hint)
+        behind = emitter.node("Sub", [largest, value], hint=hint)
+        table = emitter.constant(exponentials(op.temperature, op.unit), f"{op.place}.exponentials")
+        value = emitter.node("Gather", [table, behind], hint=hint)
+        value = emitter.node("ReduceSum", [value, *axes], hint=hint, keepdims=0)
+        most = emitter.constant(np.array(MOST, np.int32), f"{op.place}.most")
+        value = emitter.node("Sub", [most, emitter.node("Min", [value, most], hint=hint)], hint=hint)
+        return self._reaches(op, emitter, value, np.array(op.levels(), np.int32))
+
+    def _lead(self, op: Exit, emitter: Emitter, value: str, factor: float) -> str:
+        """The largest number less the second largest, times a factor."""
+        hint = f"{op.place}.confidence"
+        two = emitter.constant(np.array([2]), f"{hint}.two")
+        value, _ = emitter.node("TopK", [value, two], 2, hint=hint, axis=-1)
+        factors = np.array([1, -1], np.float32) * np.float32(factor)
+        # one product for the difference and the temperature: each node costs a microsecond
+        return emitter.node("MatMul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
+
+    @staticmethod
+    def _reaches(op: Exit, emitter: Emitter, value: str, threshold: Array) -> str:
+        limit = emitter.constant(threshold, f"{op.place}.threshold")
+        return emitter.node("GreaterOrEqual", [value, limit], hint=f"{op.place}.leaves")
 
     @staticmethod
     def real(value: Value, emitter: Emitter) -> str:

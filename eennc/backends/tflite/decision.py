@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,13 +10,16 @@ import numpy as np
 
 from eennc.interop.tflite.builder import Subgraph
 from eennc.ir.ops.exit import Exit
-from eennc.ir.rules import SMALLEST_PROBABILITY
-from eennc.ir.types import DType, TensorType
+from eennc.ir.rules import MOST, SMALLEST_PROBABILITY, exponentials
+from eennc.ir.types import Array, DType, TensorType
 
 
 def leaves(op: Exit, emit: Subgraph) -> int:
     """Write the rule of an exit; returns the tensor that says whether the sample leaves, bool [1]."""
-    return _Decision(op, emit).margin() if op.rule == "margin" else _Decision(op, emit).max_probability()
+    decision = _Decision(op, emit)
+    if op.rule == "margin":
+        return decision.margin()
+    return decision.max_probability() if op.evidence.type.quant is None else decision.sum_of_exponentials()
 
 
 class _Decision:
@@ -32,6 +36,22 @@ class _Decision:
         soft = self._made("SOFTMAX", [scores], self.classes, ("SoftmaxOptions", beta))
         largest = self._reduced("REDUCE_MAX", soft, keep=False)
         return self._compared("GREATER_EQUAL", largest, self.op.threshold)
+
+    def sum_of_exponentials(self) -> int:
+        """The levels of max_probability. TFLite Micro looks up floats only; they hold every number up to MOST, and a
+        larger sum is not rounded below it.
+        """
+        op, options = self.op, {"fusedActivationFunction": 0}
+        wide = self._made("CAST", [self.emit.of(op.evidence)], self.classes, ("CastOptions", {}))
+        largest = self._reduced("REDUCE_MAX", wide, keep=True)
+        behind = self._made("SUB", [largest, wide], self.classes, ("SubOptions", options))
+        steps = self._made("CAST", [behind], self.classes, ("CastOptions", {}), DType.I32)
+        table = exponentials(op.temperature, op.unit).astype(np.float32)
+        found = self._looked_up(table, steps, self.classes, "exponentials")
+        total = self._reduced("SUM", found, keep=False)
+        # level >= limit, turned round
+        limit = float(MOST - op.levels()) if op.levels() else math.inf
+        return self._compared("LESS_EQUAL", total, limit)
 
     def margin(self) -> int:
         """Whether one class alone is nearer to the largest logit than the threshold: TFLite Micro has no top 2.
@@ -87,8 +107,12 @@ class _Decision:
         self.emit.operator(kind, [x, axes], [made], ("ReducerOptions", {"keepDims": keep}))
         return made
 
+    def _looked_up(self, table: Array, at: int, size: int, role: str) -> int:
+        constant = self.emit.constant(table, f"{self.place}/{role}")
+        return self._made("GATHER", [constant, at], size, ("GatherOptions", {"axis": 0}))
+
     def _compared(self, kind: str, x: int, limit: float) -> int:
-        table = "LessOptions" if kind == "LESS" else "GreaterEqualOptions"
+        table = {"LESS": "LessOptions", "LESS_EQUAL": "LessEqualOptions", "GREATER_EQUAL": "GreaterEqualOptions"}[kind]
         made = self.emit.tensor(TensorType((1,), DType.BOOL), f"{self.op.place}/leaves")
         self.emit.operator(kind, [x, self._constant(limit, "threshold")], [made], (table, {}))
         return made

@@ -5,16 +5,11 @@ from __future__ import annotations
 import math
 from typing import cast, get_args
 
-import numpy as np
-
 from eennc.ir.fields import choice, integer, number, numbers, optional_tensor, tensor, tensors, text
 from eennc.ir.op import Op, op
-from eennc.ir.rules import Kind, Rule, confidence
+from eennc.ir.rules import Kind, Rule, confidence, first_level
 from eennc.ir.types import Array, FloatArray, TensorType
 from eennc.ir.values import Value
-
-NEVER = 256
-"""More levels than two int8 numbers can be apart."""
 
 
 @op("ee.exit")
@@ -24,8 +19,7 @@ class Exit(Op):
     carried value, of the same type.
 
     `kind` says what `scores` [N, classes] are: logits or probabilities. The rule (`eennc.ir.rules`) looks at `logits`
-    where they are given, else at `scores`. Both are floats, or int8 with a quantisation; then the rule is `margin`. A
-    threshold of inf never fires. `points` are its thresholds at the module's other operating points, in the order of
+    where they are given, else at `scores`. Both are floats, or int8 with a quantisation, and then logits. A threshold of inf never fires. `points` are its thresholds at the module's other operating points, in the order of
     the module's attribute `points`. `exit` numbers the exits from 0 in the order of the data flow, `place` names the
     tensor it stands behind.
     """
@@ -58,8 +52,8 @@ class Exit(Op):
         for name, value in (("scores", self.scores), ("logits", self.logits)):
             if value is not None and not value.type.dtype.is_float and value.type.quant is None:
                 raise self.fail(f"operand '{name}' must be floats or quantised, not {value.type}")
-        if self.evidence.type.quant is not None and (self.rule != "margin" or self.evidence_kind != "logits"):
-            raise self.fail("on quantised numbers the rule must be the margin of logits")
+        if self.evidence.type.quant is not None and self.evidence_kind != "logits":
+            raise self.fail("on quantised numbers the rule must look at logits")
 
     def infer(self) -> tuple[TensorType, ...]:
         """The carried types."""
@@ -90,11 +84,10 @@ class Exit(Op):
         return confidence(cast(Rule, self.rule), evidence, self.evidence_kind, self.temperature, self.unit)
 
     def levels(self, threshold: float | None = None) -> int:
-        """On quantised evidence: by how many steps the largest logit must lead for the exit to fire; 256 is never.
+        """On quantised evidence: the level (`eennc.ir.rules.levels`) from which on the exit fires.
 
         What integer code compares with; fires for the same samples as `confidence` against the threshold (None: the
         exit's own).
         """
-        limit = np.float32(self.threshold if threshold is None else threshold)
-        steps = np.arange(NEVER, dtype=np.float32) * np.float32(self.unit / self.temperature)
-        return int(np.searchsorted(steps, limit, side="left"))
+        limit = self.threshold if threshold is None else threshold
+        return first_level(cast(Rule, self.rule), limit, self.temperature, self.unit)

@@ -79,10 +79,6 @@ class SolveThresholds(Pass):
         if module.stage == "segmented":
             raise UserError("solve-thresholds: the module is segmented already", hint="put it before form-segments")
         for exit in exits_of(module.main):
-            if self.rule is not None and self.rule != "margin" and exit.evidence.type.quant is not None:
-                raise UserError(
-                    f"solve-thresholds: exit {exit.exit} ('{exit.place}') is quantised, and its rule can only be margin"
-                )
             exit.attrs["rule"] = self.rule or exit.rule
         tables = score_tables(module, ctx)
 

@@ -31,11 +31,12 @@ from eennc.support.diagnostics import UserError
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
+INTEGER_RULES = ["max_probability", "margin"]
 HOSTILE = ['x*/ system("rm") /*', 'a";', "new\nline", "größe", "while", "??/", "\\", "%s{{ 7 * 7 }}", "n" * 4000, ""]
 
 
-def integers(seed: int = 0, exits: int = 2, dims: int = 2, **options: object) -> Module:
-    return quantised(eenn(seed, exits, dims=dims, rule="margin", **options), dims)
+def integers(seed: int = 0, exits: int = 2, dims: int = 2, rule: str = "margin", **options: object) -> Module:
+    return quantised(eenn(seed, exits, dims=dims, **options), dims, rule)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +52,9 @@ def host(network: Module, tmp_path: Path) -> HostC:
 @pytest.mark.parametrize("dims", [1, 2])
 @pytest.mark.parametrize("exits", [0, 1, 4])
 @pytest.mark.parametrize("device", ["cortex-m0", "cortex-m4", "cortex-m55"])
-def test_integers_are_those_of_the_reference(dims: int, exits: int, device: str, tmp_path: Path) -> None:
-    module = integers(exits, exits, dims)
+@pytest.mark.parametrize("rule", INTEGER_RULES)
+def test_integers_are_those_of_the_reference(dims: int, exits: int, device: str, rule: str, tmp_path: Path) -> None:
+    module = integers(exits, exits, dims, rule)
     x = samples(60, dims, seed=1)
     wanted = run_module(module, [x])
     spec = emit(module, tmp_path, device=device)
@@ -172,12 +174,12 @@ def test_a_deadline_gives_the_best_so_far(host: HostC, network: Module) -> None:
 def test_thresholds_at_run_time(host: HostC, network: Module) -> None:
     x = samples(40, seed=6)
     for exit in range(3):
-        assert host.call("set_threshold", host.net, exit, ctypes.c_int16(256)) == 0
+        assert host.call("set_threshold", host.net, exit, ctypes.c_int32(256)) == 0
     assert set(host.run(given(x, host.spec))[1]) == {3}
     changed = network.copy()
     for exit, op in enumerate(exits_of(changed.main)):
         op.attrs["threshold"] = op.threshold * 2
-        assert host.call("set_threshold", host.net, exit, ctypes.c_int16(op.levels())) == 0
+        assert host.call("set_threshold", host.net, exit, ctypes.c_int32(op.levels())) == 0
     np.testing.assert_array_equal(host.run(given(x, host.spec))[1], run_module(changed, [x]).exit)
     assert host.call("set_point", host.net, 0) == 0
     np.testing.assert_array_equal(host.run(given(x, host.spec))[1], run_module(network, [x]).exit)
@@ -219,7 +221,7 @@ def test_misuse_is_told(host: HostC) -> None:
     assert host.call("step", None) == -1
     assert host.call("result", fresh, host.result) == -4
     for exit, threshold in ((-1, 3), (3, 3), (0, -1), (0, 257)):
-        assert host.call("set_threshold", host.net, exit, ctypes.c_int16(threshold)) == -5
+        assert host.call("set_threshold", host.net, exit, ctypes.c_int32(threshold)) == -5
     assert host.call("set_point", host.net, 1) == -5
     assert host.call("set_point", host.net, -1) == -5
     assert host.call("set_point", fresh, 0) == -4

@@ -22,6 +22,8 @@ from eennc.passes.base import Context
 from eennc.passes.layout.channels_last import ChannelsLast
 from eennc.support.diagnostics import UserError
 
+INTEGER_RULES = ["max_probability", "margin"]
+
 
 def compared(module: Module, x: np.ndarray, *, free: bool, **options: int) -> np.ndarray:
     """Emit `module`, check it, run it on `x`, compare with the interpreter; returns the exits taken."""
@@ -83,9 +85,10 @@ def test_rules(rule: str, kind: str, evident: bool, free: bool) -> None:
 @pytest.mark.parametrize("deepest", [1, 20])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize(("dims", "kind"), [(1, "logits"), (2, "logits"), (2, "probabilities")])
-def test_integers(dims: int, kind: str, last: bool, deepest: int, free: bool) -> None:
+@pytest.mark.parametrize("rule", INTEGER_RULES)
+def test_integers(rule: str, dims: int, kind: str, last: bool, deepest: int, free: bool) -> None:
     """onnxruntime rounds in floats, so a step may be another one in each layer."""
-    module = quantised(eenn(1, 3, dims=dims, kind=kind), dims)
+    module = quantised(eenn(1, 3, dims=dims, kind=kind), dims, rule)
     x = samples(64, dims)
     expected = run_module(module, [x])
     quant = module.main.returns[0].type.quant

@@ -1,0 +1,88 @@
+"""The exits' rules in every backend, on the same logits, against what they mean in numpy."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from bare_exits import answers, bare
+from c_runs import HostC, emit, given
+from random_eenns import segmented
+from tflite_runs import Micro
+
+from eennc.backends.onnx.emission import early_exit_model
+from eennc.backends.tflite.emission import early_exit_model as tflite_model
+from eennc.interop.onnx.session import Session
+from eennc.interop.tflite.session import LiteSession
+from eennc.ir.graph import Module
+from eennc.ir.interpreter import run_module
+
+SAMPLES = 120
+
+
+def in_onnx(module: Module, x: np.ndarray, *, free: bool, deepest: int = 20) -> np.ndarray:
+    model = early_exit_model(segmented(module), free=free, deepest=deepest)
+    onnx.checker.check_model(model, full_check=True)
+    session = Session(model, threads=1)
+    runs = [x] if free else [x[i : i + 1] for i in range(len(x))]
+    return np.concatenate([session.run(run)[1] for run in runs])
+
+
+def in_litert(module: Module, x: np.ndarray) -> np.ndarray:
+    session = LiteSession(tflite_model(segmented(module)))
+    return np.concatenate([session.run(x[i : i + 1])[1] for i in range(len(x))])
+
+
+def in_micro(module: Module, x: np.ndarray) -> np.ndarray:
+    interpreter = Micro(tflite_model(segmented(module)))
+    return np.concatenate([interpreter.run([x[i : i + 1]], 2)[1] for i in range(len(x))])
+
+
+def in_c(module: Module, x: np.ndarray, folder: Path) -> np.ndarray:
+    spec = emit(module, folder)
+    return HostC(folder, spec, int(module.attributes["classes"])).run(given(x, spec))[1]
+
+
+def check_all(module: Module, x: np.ndarray, wanted: np.ndarray, folder: Path) -> None:
+    """Every backend lets every sample leave where it should; some leave at each exit."""
+    np.testing.assert_array_equal(run_module(module, [x]).exit, wanted)
+    exits = len([op for op in module.main.ops if op.name == "ee.exit"])
+    assert set(wanted) == set(range(exits + 1))
+    for free in (False, True):
+        for deepest in (1, 2, 20):
+            np.testing.assert_array_equal(in_onnx(module, x, free=free, deepest=deepest), wanted)
+    np.testing.assert_array_equal(in_litert(module, x), wanted)
+    np.testing.assert_array_equal(in_micro(module, x), wanted)
+    np.testing.assert_array_equal(in_c(module, x, folder), wanted)
+
+
+def steps_of(x: np.ndarray, scale: float, classes: int) -> np.ndarray:
+    """The logits of all exits as whole steps, int64 [n, exits + 1, classes]."""
+    return np.rint(x.astype(np.float64) / scale).astype(np.int64).reshape(len(x), -1, classes)
+
+
+@pytest.mark.parametrize(("classes", "scale"), [(2, 0.05), (10, 0.11), (400, 0.07)])
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 2.5])
+def test_max_probability_in_integers(classes: int, scale: float, temperature: float, tmp_path: Path) -> None:
+    x = answers(SAMPLES, classes, 2, 1, scale)
+    steps = steps_of(x, scale, classes)
+    behind = steps.max(axis=2, keepdims=True) - steps
+    sums = np.rint(65536 * np.exp(-behind * scale / temperature)).sum(axis=2)
+    # at a sum that a sample has: an exit fires there, and not a hair above
+    limits = [np.sort(sums[:, 0])[SAMPLES // 3], np.sort(sums[:, 1])[SAMPLES // 2] - 1]
+    thresholds = [float(np.float32(65536) / np.float32(limits[0])), float(np.float32(65536) / np.float32(limits[1]))]
+    exits = [{"rule": "max_probability", "temperature": temperature, "threshold": t} for t in thresholds]
+    wanted = np.where(sums[:, 0] <= limits[0], 0, np.where(sums[:, 1] <= limits[1], 1, 2))
+    check_all(bare(classes, exits, scale), x, wanted, tmp_path)
+
+
+@pytest.mark.parametrize("threshold", [2**-8, 0.0, -1.0])
+def test_sums_that_are_cut_off(threshold: float, tmp_path: Path) -> None:
+    """From 256 equal classes on the level is 0, which every such threshold lets leave."""
+    module = bare(300, [{"rule": "max_probability", "threshold": threshold}], 0.1)
+    x = np.zeros((3, 600), np.float32)
+    x[1, :290] = 25.0
+    x[2, 7] = 5.0
+    for found in (in_onnx(module, x, free=True), in_litert(module, x), in_micro(module, x), in_c(module, x, tmp_path)):
+        assert found.tolist() == [0, 0, 0]
+    assert run_module(module, [x]).exit.tolist() == [0, 0, 0]
