@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from eennc.ir.types import Array, FloatArray
 
-Rule = Literal["max_probability", "margin"]
+Rule = Literal["max_probability", "margin", "patience"]
 Kind = Literal["logits", "probabilities"]
 
 SMALLEST_PROBABILITY = np.float32(1e-30)
@@ -19,7 +20,7 @@ ONE = 1 << 16
 """What exp(0) is in the integer form of `max_probability`."""
 MOST = 1 << 24
 """Where sums of those end: up to here floats hold every whole number, so a runtime may add in either."""
-NEVER: dict[str, int] = {"margin": 256, "max_probability": MOST}
+NEVER: dict[str, int] = {"margin": 256, "max_probability": MOST, "patience": 1 << 15}
 """For each rule with an integer form the level that no sample reaches."""
 
 
@@ -29,7 +30,10 @@ def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: 
     z are the scores, or their logarithm where they are probabilities. `max_probability`: max softmax(z / temperature).
     `margin`: (the largest z - the second largest) / temperature. Scores may be the integers of a quantised network, of
     any zero point, with `unit` their scale: arrays of an integer dtype take the rule's integer form (`levels`).
+    Raises ValueError for `patience`, which is not a matter of one exit: `agreement`.
     """
+    if rule == "patience":
+        raise ValueError("patience looks at the answers of all exits so far")
     if scores.dtype.kind == "i" and kind == "logits":
         return score_of_levels(rule, levels(rule, scores, temperature, unit), temperature, unit)
     logits = np.log(np.maximum(scores, SMALLEST_PROBABILITY)) if kind == "probabilities" else scores
@@ -42,6 +46,27 @@ def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: 
     scaled = scaled - scaled.max(axis=1, keepdims=True)
     # the largest entry is now 0, so its probability is 1 over the sum
     return (np.float32(1) / np.exp(scaled).sum(axis=1, dtype=np.float32)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What `patience` remembers of each sample. classes: what the last exit named, int64 [n], the first of equals.
+    runs: how many exits up to that one named it without a break, int64 [n], 1 at the first exit.
+    """
+
+    classes: Array
+    runs: Array
+
+    def only(self, rows: Array) -> Agreement:
+        """Of some samples."""
+        return Agreement(self.classes[rows], self.runs[rows])
+
+
+def agreement(scores: Array, before: Agreement | None) -> Agreement:
+    """With one more exit, whose scores are [n, classes]; `before`: None at the first exit."""
+    classes = scores.argmax(axis=1)
+    same = np.zeros(len(classes), np.int64) if before is None else np.where(classes == before.classes, before.runs, 0)
+    return Agreement(classes, same + 1)
 
 
 def exponentials(temperature: float, unit: float) -> NDArray[np.int32]:
@@ -66,7 +91,9 @@ def levels(rule: Rule, integers: Array, temperature: float, unit: float) -> NDAr
 
 
 def score_of_levels(rule: Rule, found: Array, temperature: float, unit: float) -> FloatArray:
-    """The rule's score at levels [n] below NEVER[rule], float32 [n]: one rounding from exact."""
+    """The rule's score at levels [n] below NEVER[rule], float32 [n], rounded once. A run of `patience` is its level."""
+    if rule == "patience":
+        return found.astype(np.float32)
     if rule == "margin":
         return found.astype(np.float32) * np.float32(unit / temperature)
     return np.float32(ONE) / (MOST - found).astype(np.float32)

@@ -6,7 +6,10 @@ import numpy as np
 import onnx
 import pytest
 from bare_exits import answers, bare
-from c_runs import HostC, emit, given
+from c_runs import HostC, emit
+from c_runs import given as taken
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from random_eenns import segmented
 from tflite_runs import Micro
 
@@ -16,6 +19,7 @@ from eennc.interop.onnx.session import Session
 from eennc.interop.tflite.session import LiteSession
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_module
+from eennc.passes.exits.prune import remove_exits
 
 SAMPLES = 120
 
@@ -40,14 +44,12 @@ def in_micro(module: Module, x: np.ndarray) -> np.ndarray:
 
 def in_c(module: Module, x: np.ndarray, folder: Path) -> np.ndarray:
     spec = emit(module, folder)
-    return HostC(folder, spec, int(module.attributes["classes"])).run(given(x, spec))[1]
+    return HostC(folder, spec, int(module.attributes["classes"])).run(taken(x, spec))[1]
 
 
 def check_all(module: Module, x: np.ndarray, wanted: np.ndarray, folder: Path) -> None:
-    """Every backend lets every sample leave where it should; some leave at each exit."""
+    """Every backend lets every sample leave where it should."""
     np.testing.assert_array_equal(run_module(module, [x]).exit, wanted)
-    exits = len([op for op in module.main.ops if op.name == "ee.exit"])
-    assert set(wanted) == set(range(exits + 1))
     for free in (False, True):
         for deepest in (1, 2, 20):
             np.testing.assert_array_equal(in_onnx(module, x, free=free, deepest=deepest), wanted)
@@ -73,6 +75,7 @@ def test_max_probability_in_integers(classes: int, scale: float, temperature: fl
     thresholds = [float(np.float32(65536) / np.float32(limits[0])), float(np.float32(65536) / np.float32(limits[1]))]
     exits = [{"rule": "max_probability", "temperature": temperature, "threshold": t} for t in thresholds]
     wanted = np.where(sums[:, 0] <= limits[0], 0, np.where(sums[:, 1] <= limits[1], 1, 2))
+    assert set(wanted) == {0, 1, 2}
     check_all(bare(classes, exits, scale), x, wanted, tmp_path)
 
 
@@ -86,3 +89,86 @@ def test_sums_that_are_cut_off(threshold: float, tmp_path: Path) -> None:
     for found in (in_onnx(module, x, free=True), in_litert(module, x), in_micro(module, x), in_c(module, x, tmp_path)):
         assert found.tolist() == [0, 0, 0]
     assert run_module(module, [x]).exit.tolist() == [0, 0, 0]
+
+
+def patient(steps: np.ndarray, thresholds: list[float], others: dict[int, np.ndarray] | None = None) -> np.ndarray:
+    """Sample by sample, as the rule says it: `others` says for exits of another rule whether they fire."""
+    left = []
+    for sample in range(len(steps)):
+        named: list[int] = []
+        exit = 0
+        for exit, threshold in enumerate(thresholds):
+            if threshold == np.inf:
+                continue
+            named.append(int(steps[sample, exit].argmax()))
+            run = next((back for back, one in enumerate(reversed(named)) if one != named[-1]), len(named))
+            fires = bool(others[exit][sample]) if others and exit in others else run >= threshold
+            if fires:
+                break
+        else:
+            exit = len(thresholds)
+        left.append(exit)
+    return np.array(left)
+
+
+@pytest.mark.parametrize("scale", [None, 0.1])
+@pytest.mark.parametrize(
+    ("thresholds", "reached"),
+    [
+        ([1.0], {0}),
+        ([3.0, 2.0, 2.0], {1, 2, 3}),
+        ([2.0, 2.0, 2.0, 2.0], {1, 2, 3, 4}),
+        ([2.0, np.inf, 3.0, 3.0, 2.0], {3, 4, 5}),
+    ],
+)
+def test_patience(thresholds: list[float], reached: set[int], scale: float | None, tmp_path: Path) -> None:
+    x = answers(SAMPLES, 4, len(thresholds), 2, scale)
+    module = bare(4, [{"rule": "patience", "threshold": t} for t in thresholds], scale)
+    wanted = patient(x.reshape(SAMPLES, -1, 4), thresholds)
+    assert set(wanted) == reached
+    check_all(module, x, wanted, tmp_path)
+
+
+@pytest.mark.parametrize("scale", [None, 0.1])
+def test_patience_counts_exits_of_other_rules(scale: float | None, tmp_path: Path) -> None:
+    x = answers(SAMPLES, 3, 3, 3, scale)
+    logits = x.reshape(SAMPLES, -1, 3)
+    ordered = np.sort(logits, axis=2)
+    fires = ordered[:, 0, -1] - ordered[:, 0, -2] >= 3.05
+    exits = [{"rule": "margin", "threshold": 3.05}, *[{"rule": "patience", "threshold": 2.0}] * 2]
+    wanted = patient(logits, [3.05, 2.0, 2.0], {0: fires})
+    assert set(wanted) == {0, 1, 2, 3}
+    check_all(bare(3, exits, scale), x, wanted, tmp_path)
+    # the other way round nothing asks for the runs behind the exit
+    reverse = bare(3, [{"rule": "patience", "threshold": 1.0 + (k == 0)} for k in range(2)], scale)
+    np.testing.assert_array_equal(run_module(reverse, [x[:, :9]]).exit, 1)
+
+
+@settings(max_examples=25)
+@given(
+    thresholds=st.lists(st.sampled_from([1.0, 2.0, 2.0, 3.0, np.inf]), min_size=1, max_size=6),
+    classes=st.integers(2, 4),
+    seed=st.integers(0, 99),
+    free=st.booleans(),
+    deepest=st.integers(1, 4),
+    n=st.integers(1, 9),
+)
+def test_patience_of_any_exits(
+    thresholds: list[float], classes: int, seed: int, free: bool, deepest: int, n: int
+) -> None:
+    x = answers(n, classes, len(thresholds), seed)
+    module = bare(classes, [{"rule": "patience", "threshold": t} for t in thresholds])
+    wanted = patient(x.reshape(n, -1, classes), thresholds)
+    np.testing.assert_array_equal(run_module(module, [x]).exit, wanted)
+    np.testing.assert_array_equal(in_onnx(module, x, free=free, deepest=deepest), wanted)
+    np.testing.assert_array_equal(in_litert(module, x), wanted)
+
+
+def test_a_removed_exit_is_not_counted() -> None:
+    x = answers(SAMPLES, 3, 4, 5)
+    module = bare(3, [{"rule": "patience", "threshold": 2.0} for _ in range(4)])
+    remove_exits(module, [0, 2, 3])
+    wanted = patient(x.reshape(SAMPLES, -1, 3)[:, [0, 2, 3, 4]], [2.0] * 3)
+    np.testing.assert_array_equal(run_module(module, [x]).exit, wanted)
+    np.testing.assert_array_equal(in_onnx(module, x, free=True), wanted)
+    np.testing.assert_array_equal(in_litert(module, x), wanted)

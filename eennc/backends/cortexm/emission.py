@@ -222,11 +222,19 @@ def _facts(module: Module, program: Program, plan: MemoryPlan, choices: Choices,
     }
 
 
+_RUN = "It is how many exits in a row name the class that this one names"
 _LEVELS = {
     "margin": "It is the lead of the largest logit over the second largest, in steps of the logits' scale",
     "max_probability": "It is a level that rises with the largest probability",
+    "patience": _RUN,
 }
 """What an exit's confidence is in integers."""
+_SCORES = {
+    "margin": "It is the lead of the largest logit over the second largest, at the exit's temperature",
+    "max_probability": "It is the largest probability, at the exit's temperature",
+    "patience": _RUN,
+}
+"""In floats."""
 
 
 def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, Any]:
@@ -237,8 +245,7 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
     if quantised:
         meaning = [" Or ".join(_LEVELS[rule] for rule in rules or ["margin"]) + ":", f"0 leaves always, {never} never."]
     else:
-        named = " or ".join(rules).replace("_", " ")
-        meaning = [f"It is the {named} at the exit's temperature; INFINITY never leaves."]
+        meaning = [" Or ".join(_SCORES[rule] for rule in rules or ["max_probability"]) + "; INFINITY never leaves."]
     macros: list[str] = []
     for name in points:
         macro = identifier(name).upper()
@@ -265,4 +272,5 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
         "threshold_check": f"threshold >= 0 && threshold <= {never}" if quantised else "threshold == threshold",
         "never": last,
         "confidence": meaning,
+        "patient": "patience" in rules,
     }

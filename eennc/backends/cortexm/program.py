@@ -122,7 +122,9 @@ class _Layout:
     def _exit(self, op: Exit) -> ExitCode:
         evidence = self.writer.at(op.evidence)
         classes = op.evidence.type.concrete(1)[1]
-        if op.evidence.type.quant is not None:
+        if op.rule == "patience":
+            confidence = "net->run"
+        elif op.evidence.type.quant is not None:
             table = ""
             if op.rule == "max_probability":
                 table = f", {self.writer.constant(exponentials(op.temperature, op.unit), 'exponentials')}"

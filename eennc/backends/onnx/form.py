@@ -13,6 +13,7 @@ import onnx
 
 from eennc.interop.onnx.qdq import dequantised
 from eennc.interop.onnx.writer import Emitter, stored, value_info
+from eennc.ir.agreement import Memory, remembering
 from eennc.ir.graph import Module
 from eennc.ir.op import Op
 from eennc.ir.ops.add import Add
@@ -22,7 +23,7 @@ from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.mul import Mul
 from eennc.ir.rules import MOST, SMALLEST_PROBABILITY, exponentials
 from eennc.ir.types import UNKNOWN, Array, DType, TensorType
-from eennc.ir.values import Result, Value
+from eennc.ir.values import Value
 
 DEEPEST = 20
 """Exits nested in each other. protobuf reads messages nested 100 deep; an `If` takes three levels, so 31 exits is the
@@ -60,6 +61,7 @@ class Form:
         self.ops: Sequence[Op] = module.main.ops
         self.exits = sum(isinstance(op, Exit) for op in self.ops)
         self.deepest = deepest
+        self.remembering = remembering(module.main, DType.I64)
         scores = module.main.returns[0].type
         self.scores = scores if scores.quant is None else TensorType(scores.shape)
 
@@ -94,8 +96,36 @@ class Form:
         """Whether the exit fires, by the rule of `ee.exit`: for each sample, bool [n], or for the only one, bool [] or
         [1].
         """
+        if (known := self.remembering[op]).here is not None:
+            self._remember(op, emitter, known.here, known.before)
+            if op.rule == "patience":
+                return self._reaches(op, emitter, emitter.name_of(known.here.run), np.array(op.threshold, np.float32))
         rule = self._integers if op.evidence.type.quant is not None else self._floats
         return rule(op, emitter, [emitter.constant(np.array([1]), f"{op.place}.axes")] if per_sample else [])
+
+    def _remember(self, op: Exit, emitter: Emitter, here: Memory, before: Memory | None) -> None:
+        """Write what patience makes of an exit: the class it names, and one more than the run before where it is that
+        one's class.
+        """
+        hint = f"{op.place}.agreement"
+        named = emitter.node("ArgMax", [self.real(op.scores, emitter)], hint=hint, axis=-1, keepdims=0)
+        # the first exit agrees with itself: a run for each sample of whatever batch
+        last = named if before is None else emitter.name_of(before.named)
+        run = emitter.node("Equal", [named, last], hint=hint)
+        run = emitter.node("Cast", [run], hint=hint, to=onnx.TensorProto.FLOAT)
+        if before is not None:
+            run = emitter.node("Mul", [run, emitter.name_of(before.run)], hint=hint)
+            run = emitter.node("Add", [run, emitter.constant(np.array(1, np.float32), f"{hint}.one")], hint=hint)
+        emitter.names.update({here.named: named, here.run: run})
+
+    def passed(self, op: Exit) -> list[tuple[Value, Value]]:
+        """What goes past an exit: each value before it, and the one that it is behind."""
+        return [*zip(op.carry, op.results, strict=True), *self.remembering[op].carried]
+
+    def enter(self, op: Exit, names: Sequence[str], emitter: Emitter) -> None:
+        """In the branch behind an exit: what went past it is called `names` there."""
+        for (_, behind), name in zip(self.passed(op), names, strict=True):
+            emitter.names[behind] = self.carried(behind, name, emitter)
 
     def _floats(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
         hint = f"{op.place}.confidence"
@@ -152,7 +182,7 @@ class Form:
         """The name of a value's real numbers."""
         return emitter.name_of(value) if value.type.quant is None else dequantised(emitter, value)
 
-    def carried(self, value: Result, name: str, emitter: Emitter) -> str:
+    def carried(self, value: Value, name: str, emitter: Emitter) -> str:
         """The carried value `name` as the branch's own ops should take it.
 
         A residual block behind an exit takes it in a convolution and in an addition. onnxruntime brings it into its
@@ -203,7 +233,7 @@ class Form:
 
     def state_types(self, op: Exit) -> list[TensorType]:
         """What a pause behind an exit returns besides the answer."""
-        return [self.resume_type, *(opened(value.type) for value in op.carry)]
+        return [self.resume_type, *(opened(behind.type) for _, behind in self.passed(op))]
 
     def nothing(self, type: TensorType, emitter: Emitter) -> str:
         """A tensor of this type for no sample; of rank 0, a false."""

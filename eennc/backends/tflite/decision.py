@@ -9,14 +9,22 @@ from typing import Any
 import numpy as np
 
 from eennc.interop.tflite.builder import Subgraph
+from eennc.ir.agreement import Memory, Remembering
 from eennc.ir.ops.exit import Exit
 from eennc.ir.rules import MOST, SMALLEST_PROBABILITY, exponentials
 from eennc.ir.types import Array, DType, TensorType
 
+_INT32 = 2
+"""In TFLite's schema."""
 
-def leaves(op: Exit, emit: Subgraph) -> int:
+
+def leaves(op: Exit, emit: Subgraph, known: Remembering) -> int:
     """Write the rule of an exit; returns the tensor that says whether the sample leaves, bool [1]."""
     decision = _Decision(op, emit)
+    if known.here is not None:
+        decision.remember(known.here, known.before)
+        if op.rule == "patience":
+            return decision.patience(known.here)
     if op.rule == "margin":
         return decision.margin()
     return decision.max_probability() if op.evidence.type.quant is None else decision.sum_of_exponentials()
@@ -75,6 +83,28 @@ class _Decision:
         counted = self._made("CAST", [near], self.classes, ("CastOptions", {}))
         count = self._reduced("SUM", counted, keep=False)
         return self._compared("LESS", count, 1.5)
+
+    def patience(self, here: Memory) -> int:
+        """run >= threshold."""
+        return self._compared("GREATER_EQUAL", self.emit.of(here.run), self.op.threshold)
+
+    def remember(self, here: Memory, before: Memory | None) -> None:
+        """What patience makes of the exit: the class it names, and one more than the run before where that named it."""
+        emit, options = self.emit, {"fusedActivationFunction": 0}
+        place = f"{self.op.place}/agreement"
+        axis = emit.constant(np.array(1, np.int32), f"{place}/axis")
+        named = emit.tensor(TensorType((1,), DType.I32), f"{place}/class")
+        emit.operator("ARG_MAX", [emit.of(self.op.scores), axis], [named], ("ArgMaxOptions", {"outputType": _INT32}))
+        run = one = emit.constant(np.array([1], np.float32), f"{place}/one")
+        if before is not None:
+            same = emit.tensor(TensorType((1,), DType.BOOL), f"{place}/same")
+            emit.operator("EQUAL", [named, emit.of(before.named)], [same], ("EqualOptions", {}))
+            counted, longer, run = (emit.tensor(TensorType((1,)), f"{place}/run") for _ in range(3))
+            emit.operator("CAST", [same], [counted], ("CastOptions", {}))
+            emit.operator("MUL", [counted, emit.of(before.run)], [longer], ("MulOptions", options))
+            emit.operator("ADD", [longer, one], [run], ("AddOptions", options))
+        emit.bind(here.named, named)
+        emit.bind(here.run, run)
 
     def _logits(self) -> int:
         """What the rule looks at as float logits."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import cast, get_args
 
+import numpy as np
+
 from eennc.ir.fields import choice, integer, number, numbers, optional_tensor, tensor, tensors, text
 from eennc.ir.op import Op, op
-from eennc.ir.rules import Kind, Rule, confidence, first_level
+from eennc.ir.rules import Agreement, Kind, Rule, agreement, confidence, first_level
 from eennc.ir.types import Array, FloatArray, TensorType
 from eennc.ir.values import Value
 
@@ -19,9 +21,12 @@ class Exit(Op):
     carried value, of the same type.
 
     `kind` says what `scores` [N, classes] are: logits or probabilities. The rule (`eennc.ir.rules`) looks at `logits`
-    where they are given, else at `scores`. Both are floats, or int8 with a quantisation, and then logits. A threshold of inf never fires. `points` are its thresholds at the module's other operating points, in the order of
-    the module's attribute `points`. `exit` numbers the exits from 0 in the order of the data flow, `place` names the
-    tensor it stands behind.
+    where they are given, else at `scores`. Both are floats, or int8 with a quantisation, and then logits. The rule
+    `patience` looks at the classes that this exit and the ones before it name: its score is how many in a row name the
+    same, its threshold a whole number. A threshold of inf never fires, and such an exit does not count for patience:
+    nobody runs its head. `points` are the thresholds at the module's other operating points, in the order of the
+    module's attribute `points`. `exit` numbers the exits from 0 in the order of the data flow, `place` names the tensor
+    it stands behind.
     """
 
     pure = False
@@ -54,6 +59,8 @@ class Exit(Op):
                 raise self.fail(f"operand '{name}' must be floats or quantised, not {value.type}")
         if self.evidence.type.quant is not None and self.evidence_kind != "logits":
             raise self.fail("on quantised numbers the rule must look at logits")
+        if self.rule == "patience" and self.counts and not self.threshold.is_integer():
+            raise self.fail(f"the threshold of patience must be a whole number of exits, not {self.threshold:g}")
 
     def infer(self) -> tuple[TensorType, ...]:
         """The carried types."""
@@ -79,9 +86,31 @@ class Exit(Op):
         quant = self.evidence.type.quant
         return 1.0 if quant is None else quant.scale
 
+    @property
+    def counts(self) -> bool:
+        """Whether it can fire. One that cannot is none to `patience`."""
+        return self.threshold < math.inf
+
+    def remember(self, scores: Array, before: Agreement | None) -> Agreement | None:
+        """What `patience` knows of each sample behind this exit; `before`: behind the exit before it."""
+        return agreement(scores, before) if self.counts else before
+
+    def leaves(self, scores: Array, evidence: Array, before: Agreement | None) -> Array:
+        """Whether each sample leaves, bool [n], from `scores` and `evidence` [n, classes], and what `patience` knew
+        before this exit.
+        """
+        if not self.counts:
+            return np.zeros(len(scores), bool)
+        patient = self.rule == "patience"
+        score = agreement(scores, before).runs.astype(np.float32) if patient else self.confidence(evidence)
+        return score >= np.float32(self.threshold)
+
     def confidence(self, evidence: Array) -> FloatArray:
-        """The rule's score of each sample, float32 [n], from `evidence` [n, classes]."""
-        return confidence(cast(Rule, self.rule), evidence, self.evidence_kind, self.temperature, self.unit)
+        """The rule's score of each sample, float32 [n], from `evidence` [n, classes], integers or the real numbers that
+        they stand for; not of `patience`.
+        """
+        unit = self.unit if evidence.dtype.kind == "i" else 1.0
+        return confidence(cast(Rule, self.rule), evidence, self.evidence_kind, self.temperature, unit)
 
     def levels(self, threshold: float | None = None) -> int:
         """On quantised evidence: the level (`eennc.ir.rules.levels`) from which on the exit fires.
