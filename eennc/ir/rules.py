@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,15 @@ from eennc.ir.types import Array, FloatArray
 
 Rule = Literal["max_probability", "margin", "patience"]
 Kind = Literal["logits", "probabilities"]
+
+Numbers = Literal["float", "int8"]
+"""What the rule looks at."""
+
+FORMS: dict[Numbers, tuple[str, ...]] = {
+    "float": get_args(Rule),
+    "int8": ("max_probability", "margin", "patience"),
+}
+"""What there is for either. A backend says which of it it writes (`Backend.rules`)."""
 
 SMALLEST_PROBABILITY = np.float32(1e-30)
 """Probabilities are clamped here before their logarithm is taken."""

@@ -1,6 +1,8 @@
 """The exits' rules in every backend, on the same logits, against what they mean in numpy."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -13,13 +15,17 @@ from hypothesis import strategies as st
 from random_eenns import segmented
 from tflite_runs import Micro
 
+from eennc.backends.base import BACKENDS, Backend, check_rules
 from eennc.backends.onnx.emission import early_exit_model
 from eennc.backends.tflite.emission import early_exit_model as tflite_model
+from eennc.cli.listing import rules
 from eennc.interop.onnx.session import Session
 from eennc.interop.tflite.session import LiteSession
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_module
+from eennc.ir.rules import FORMS
 from eennc.passes.exits.prune import remove_exits
+from eennc.support.diagnostics import UserError
 
 SAMPLES = 120
 
@@ -172,3 +178,40 @@ def test_a_removed_exit_is_not_counted() -> None:
     np.testing.assert_array_equal(run_module(module, [x]).exit, wanted)
     np.testing.assert_array_equal(in_onnx(module, x, free=True), wanted)
     np.testing.assert_array_equal(in_litert(module, x), wanted)
+
+
+def test_the_document_has_the_table_that_the_code_has() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    assert [rows[0], *rows[2:]] == rules()
+    assert all(f"## {form}\n" in text for form in FORMS["float"])
+
+
+@dataclass(frozen=True)
+class Poor(Backend):
+    """Writes hardly anything."""
+
+    name: ClassVar[str] = "poor"
+    rules = {"float": ("margin",), "int8": ()}  # noqa: RUF012 - as every backend declares it
+
+
+def test_what_a_backend_cannot_express_is_refused_by_name() -> None:
+    check_rules(Poor(), bare(3, [{"rule": "margin"}]))
+    check_rules(Poor(), bare(3, []))
+    with pytest.raises(UserError) as caught:
+        check_rules(Poor(), bare(3, [{"rule": "margin"}, {"rule": "patience"}]))
+    assert caught.value.message == "the poor backend cannot write patience of float logits (exit 1, 'exit1')"
+    assert caught.value.allowed == "its rules for float logits: margin"
+    with pytest.raises(UserError, match="poor backend cannot write margin of int8 logits"):
+        check_rules(Poor(), bare(3, [{"rule": "margin"}], 0.1))
+
+
+def test_a_backend_that_says_nothing_writes_no_rule() -> None:
+    with pytest.raises(UserError, match="cannot write margin"):
+        check_rules(Backend(), bare(3, [{"rule": "margin"}]))
+
+
+@pytest.mark.parametrize("name", list(BACKENDS))
+def test_no_backend_declares_what_there_is_not(name: str) -> None:
+    declared = BACKENDS.get(name).rules
+    assert all(set(declared[numbers]) <= set(FORMS[numbers]) for numbers in FORMS)

@@ -9,7 +9,7 @@ import numpy as np
 
 from eennc.ir.fields import choice, integer, number, numbers, optional_tensor, tensor, tensors, text
 from eennc.ir.op import Op, op
-from eennc.ir.rules import Agreement, Kind, Rule, agreement, confidence, first_level
+from eennc.ir.rules import Agreement, Kind, Numbers, Rule, agreement, confidence, first_level
 from eennc.ir.types import Array, FloatArray, TensorType
 from eennc.ir.values import Value
 
@@ -90,6 +90,16 @@ class Exit(Op):
     def counts(self) -> bool:
         """Whether it can fire. One that cannot is none to `patience`."""
         return self.threshold < math.inf
+
+    @property
+    def numbers(self) -> Numbers:
+        """What the rule looks at."""
+        return "float" if self.evidence.type.quant is None else "int8"
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What a backend must be able to write, of `eennc.ir.rules.FORMS`."""
+        return (self.rule,)
 
     def remember(self, scores: Array, before: Agreement | None) -> Agreement | None:
         """What `patience` knows of each sample behind this exit; `before`: behind the exit before it."""

@@ -17,6 +17,7 @@ from eennc.ir.types import Array
 from eennc.passes.base import Context
 from eennc.passes.cost import costs_of
 from eennc.passes.execution import answers
+from eennc.passes.exits.patience import PatienceTable
 from eennc.policy.table import ScoreTable, Tables
 from eennc.support.diagnostics import UserError
 
@@ -55,14 +56,15 @@ def score_table(module: Module, split: Split, ctx: Context) -> ScoreTable:
         key,
         lambda: {"scores": _stacked(answers(module, graph, split.x, ctx.progress))},
     )
-    return ScoreTable(
+    rule = _one_rule(exits)
+    return (PatienceTable if rule == "patience" else ScoreTable)(
         split=split.name,
         scores=stored["scores"][: len(exits) + 1],
         labels=labels,
         kind=cast(Kind, module.attributes["scores"]),
         groups=split.groups,
         weights=split.weights,
-        rule=_one_rule(exits),
+        rule=rule,
         evidence=stored["scores"][len(exits) + 1 :] if apart else None,
         unit=exits[0].unit if exits else 1.0,
     )
