@@ -400,7 +400,8 @@ def _write(
             classes=cast(int, attributes["classes"]),
             labels=cast("tuple[str, ...] | None", module.attributes.get("labels")),
             exits=tuple(
-                ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold) for op in exits_of(module.main)
+                ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold, op.class_thresholds)
+                for op in exits_of(module.main)
             ),
             files=files,
             c=emitted.c,

@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from eennc.ir.types import Array, FloatArray
 
-Rule = Literal["max_probability", "margin", "patience"]
+Rule = Literal["max_probability", "margin", "patience", "entropy"]
 Kind = Literal["logits", "probabilities"]
 
 Numbers = Literal["float", "int8"]
 """What the rule looks at."""
 
+CLASS_THRESHOLDS = "class_thresholds"
 FORMS: dict[Numbers, tuple[str, ...]] = {
-    "float": get_args(Rule),
-    "int8": ("max_probability", "margin", "patience"),
+    "float": (*get_args(Rule), CLASS_THRESHOLDS),
+    "int8": ("max_probability", "margin", "patience", CLASS_THRESHOLDS),
 }
-"""What there is for either. A backend says which of it it writes (`Backend.rules`)."""
+"""What there is for either: rules, and thresholds by class. A backend says which of it it writes (`Backend.rules`)."""
 
 SMALLEST_PROBABILITY = np.float32(1e-30)
 """Probabilities are clamped here before their logarithm is taken."""
@@ -37,7 +38,8 @@ def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: 
     """The rule's score of each sample, float32 [n], from `scores` [n, classes].
 
     z are the scores, or their logarithm where they are probabilities. `max_probability`: max softmax(z / temperature).
-    `margin`: (the largest z - the second largest) / temperature. Scores may be the integers of a quantised network, of
+    `margin`: (the largest z - the second largest) / temperature. `entropy`: 1 - H / log(classes), H the entropy of
+    softmax(z / temperature); of floats only. Scores may be the integers of a quantised network, of
     any zero point, with `unit` their scale: arrays of an integer dtype take the rule's integer form (`levels`).
     Raises ValueError for `patience`, which is not a matter of one exit: `agreement`.
     """
@@ -53,8 +55,13 @@ def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: 
         return (best[:, -1] - best[:, -2]) * factor
     scaled = logits * factor
     scaled = scaled - scaled.max(axis=1, keepdims=True)
+    parts = np.exp(scaled)
+    total = parts.sum(axis=1, dtype=np.float32)
+    if rule == "entropy":
+        entropy = np.log(total) - (parts * scaled).sum(axis=1, dtype=np.float32) / total
+        return (np.float32(1) - entropy / np.log(np.float32(scores.shape[1]))).astype(np.float32)
     # the largest entry is now 0, so its probability is 1 over the sum
-    return (np.float32(1) / np.exp(scaled).sum(axis=1, dtype=np.float32)).astype(np.float32)
+    return (np.float32(1) / total).astype(np.float32)
 
 
 @dataclass(frozen=True)

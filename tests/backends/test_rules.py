@@ -1,5 +1,6 @@
 """The exits' rules in every backend, on the same logits, against what they mean in numpy."""
 
+import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +13,7 @@ from c_runs import HostC, emit
 from c_runs import given as taken
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_eenns import segmented
+from random_eenns import eenn, samples, segmented
 from tflite_runs import Micro
 
 from eennc.backends.base import BACKENDS, Backend, check_rules
@@ -21,10 +22,15 @@ from eennc.backends.tflite.emission import early_exit_model as tflite_model
 from eennc.cli.listing import rules
 from eennc.interop.onnx.session import Session
 from eennc.interop.tflite.session import LiteSession
+from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_module
+from eennc.ir.op import VerifyError
 from eennc.ir.rules import FORMS
+from eennc.passes.base import Context
 from eennc.passes.exits.prune import remove_exits
+from eennc.passes.layout.channels_last import ChannelsLast
+from eennc.plugins import load_plugins
 from eennc.support.diagnostics import UserError
 
 SAMPLES = 120
@@ -180,7 +186,90 @@ def test_a_removed_exit_is_not_counted() -> None:
     np.testing.assert_array_equal(in_litert(module, x), wanted)
 
 
+def score_of(rule: str, logits: np.ndarray, temperature: float) -> np.ndarray:
+    """What a float rule means, in float64: [n, exits]."""
+    logits = logits.astype(np.float64) / temperature
+    if rule == "margin":
+        ordered = np.sort(logits, axis=2)
+        return ordered[..., -1] - ordered[..., -2]
+    parts = np.exp(logits - logits.max(axis=2, keepdims=True))
+    parts /= parts.sum(axis=2, keepdims=True)
+    if rule == "entropy":
+        surprise = -np.log(np.maximum(parts, 1e-300))
+        return 1 - (parts * surprise).sum(axis=2) / np.log(logits.shape[2])
+    return parts.max(axis=2)
+
+
+def between(scores: np.ndarray, share: float) -> float:
+    """A threshold halfway between two scores that differ."""
+    ordered = np.unique(scores.round(5))
+    at = int(share * (len(ordered) - 1))
+    return float(np.float32((ordered[at] + ordered[at + 1]) / 2))
+
+
+@pytest.mark.parametrize("classes", [2, 10, 300])
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 3.0])
+def test_entropy(classes: int, temperature: float, tmp_path: Path) -> None:
+    x = answers(SAMPLES, classes, 2, 7)
+    scores = score_of("entropy", x.reshape(SAMPLES, -1, classes), temperature)
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    thresholds = [between(scores[:, 0], 0.6), between(scores[:, 1], 0.5)]
+    exits = [{"rule": "entropy", "temperature": temperature, "threshold": t} for t in thresholds]
+    wanted = np.where(scores[:, 0] >= thresholds[0], 0, np.where(scores[:, 1] >= thresholds[1], 1, 2))
+    assert set(wanted) == {0, 1, 2}
+    check_all(bare(classes, exits), x, wanted, tmp_path)
+
+
+def test_entropy_of_probabilities_and_of_logits_beside_them(tmp_path: Path) -> None:
+    for evident in (False, True):
+        module = eenn(5, 3, kind="probabilities", rule="entropy", evident=evident)
+        x = samples(40, seed=2)
+        wanted = run_module(module, [x]).exit
+        assert len(set(wanted)) == 4
+        np.testing.assert_array_equal(in_onnx(module, x, free=True), wanted)
+        np.testing.assert_array_equal(in_c(module, x, tmp_path / str(evident)), wanted)
+        laid = module.copy()
+        ChannelsLast().run(laid, Context())
+        np.testing.assert_array_equal(in_litert(laid, x), wanted)
+
+
+@pytest.mark.parametrize("scale", [None, 0.1])
+@pytest.mark.parametrize("rule", ["max_probability", "margin", "entropy"])
+def test_class_thresholds(rule: str, scale: float | None, tmp_path: Path) -> None:
+    if rule not in FORMS["float" if scale is None else "int8"]:
+        with pytest.raises(VerifyError, match="the rule entropy has no form for int8 logits"):
+            bare(3, [{"rule": rule}], scale)
+        return
+    x = answers(SAMPLES, 4, 2, 8, scale)
+    logits = x.reshape(SAMPLES, -1, 4)
+    scores = score_of(rule, logits, 1.5)
+    named = logits.argmax(axis=2)
+    exits, fires = [], []
+    for exit in range(2):
+        # a class that never leaves, one below the threshold of all, two of their own
+        all_classes = between(scores[:, exit], 0.2)
+        own = [np.inf, 0.0, between(scores[:, exit], 0.3), between(scores[:, exit], 0.6)]
+        exits.append({"rule": rule, "temperature": 1.5, "threshold": all_classes, "class_thresholds": own})
+        fires.append(scores[:, exit] >= np.maximum(all_classes, own)[named[:, exit]])
+    wanted = np.where(fires[0], 0, np.where(fires[1], 1, 2))
+    assert set(wanted) == {0, 1, 2}
+    check_all(bare(4, exits, scale), x, wanted, tmp_path)
+
+
+def test_class_thresholds_in_c_stay_under_a_threshold_that_is_changed(tmp_path: Path) -> None:
+    x = answers(SAMPLES, 3, 1, 9)
+    module = bare(3, [{"rule": "margin", "threshold": 0.0, "class_thresholds": [1.0, 2.0, 3.0]}])
+    spec = emit(module, tmp_path)
+    host = HostC(tmp_path, spec, 3)
+    for threshold in (1.5, 0.0, float("inf")):
+        assert host.call("set_threshold", host.net, 0, ctypes.c_float(threshold)) == 0
+        exits_of(module.main)[0].attrs["threshold"] = threshold
+        np.testing.assert_array_equal(host.run(x)[1], run_module(module, [x]).exit)
+
+
 def test_the_document_has_the_table_that_the_code_has() -> None:
+    load_plugins()
     text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     assert [rows[0], *rows[2:]] == rules()
@@ -211,7 +300,8 @@ def test_a_backend_that_says_nothing_writes_no_rule() -> None:
         check_rules(Backend(), bare(3, [{"rule": "margin"}]))
 
 
-@pytest.mark.parametrize("name", list(BACKENDS))
-def test_no_backend_declares_what_there_is_not(name: str) -> None:
-    declared = BACKENDS.get(name).rules
-    assert all(set(declared[numbers]) <= set(FORMS[numbers]) for numbers in FORMS)
+def test_no_backend_declares_what_there_is_not() -> None:
+    load_plugins()
+    for name in BACKENDS:
+        declared = BACKENDS.get(name).rules
+        assert all(set(declared[numbers]) <= set(FORMS[numbers]) for numbers in FORMS)

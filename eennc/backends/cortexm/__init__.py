@@ -33,8 +33,8 @@ class CortexmBackend(Backend):
 
     name: ClassVar[str] = "cortexm"
     rules: ClassVar[Mapping[Numbers, Sequence[str]]] = {
-        "float": ("max_probability", "margin", "patience"),
-        "int8": ("max_probability", "margin", "patience"),
+        "float": ("max_probability", "margin", "patience", "entropy", "class_thresholds"),
+        "int8": ("max_probability", "margin", "patience", "class_thresholds"),
     }
 
     device: str = "cortex-m4"

@@ -233,6 +233,7 @@ _SCORES = {
     "margin": "It is the lead of the largest logit over the second largest, at the exit's temperature",
     "max_probability": "It is the largest probability, at the exit's temperature",
     "patience": _RUN,
+    "entropy": "It is 1 less the entropy's share of the largest there can be, at the exit's temperature",
 }
 """In floats."""
 
@@ -241,7 +242,7 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
     exits = exits_of(module.main)
     quantised = program_scores(module).quant is not None if not exits else exits[0].evidence.type.quant is not None
     rules = sorted({exit.rule for exit in exits})
-    never = max((NEVER[rule] for rule in rules), default=NEVER["margin"])
+    never = max((NEVER[rule] for rule in rules), default=NEVER["margin"]) if quantised else 0
     if quantised:
         meaning = [" Or ".join(_LEVELS[rule] for rule in rules or ["margin"]) + ":", f"0 leaves always, {never} never."]
     else:
@@ -257,7 +258,12 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
 
     return {
         "exits": [
-            {"number": exit.exit, "place": printable(exit.place).replace("|", "/"), "rule": exit.rule} for exit in exits
+            {
+                "number": exit.exit,
+                "place": printable(exit.place).replace("|", "/"),
+                "rule": ", ".join(exit.forms).replace("class_thresholds", "by class"),
+            }
+            for exit in exits
         ],
         "points": [
             {
@@ -273,4 +279,5 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
         "never": last,
         "confidence": meaning,
         "patient": "patience" in rules,
+        "any_by_class": any(exit.class_thresholds for exit in exits),
     }

@@ -23,11 +23,12 @@ from eennc.passes.exits.solve_thresholds import NORMAL
 
 @dataclass(frozen=True)
 class ExitCode:
-    """An exit: C expressions for its scores and its confidence."""
+    """An exit: C expressions for its scores, its confidence, and its thresholds by class, None where it has none."""
 
     number: int
     scores: str
     confidence: str
+    by_class: str | None
     comment: str
 
 
@@ -133,7 +134,14 @@ class _Layout:
             of = "_of_probabilities" if op.evidence_kind == "probabilities" else ""
             factor = c_float(float(np.float32(1 / op.temperature)))
             confidence = f"eennc_{op.rule}{of}_f32({evidence}, {classes}, {factor})"
-        return ExitCode(op.exit, self.writer.at(op.scores), confidence, f"after {printable(op.place)}")
+        by_class = self._by_class(op) if op.class_thresholds else None
+        return ExitCode(op.exit, self.writer.at(op.scores), confidence, by_class, f"after {printable(op.place)}")
+
+    def _by_class(self, op: Exit) -> str:
+        limits = np.array(op.class_thresholds, np.float32)
+        if op.evidence.type.quant is not None:
+            limits = np.array([op.levels(limit) for limit in op.class_thresholds], np.int32)
+        return self.writer.constant(limits, "thresholds")
 
 
 def operating_points(module: Module) -> dict[str, list[float]]:

@@ -29,8 +29,8 @@ class OnnxBackend(Backend):
     name: ClassVar[str] = "onnx"
     lowering: ClassVar[tuple[Pass, ...]] = (ChannelsLast(networks="quantised"), FormSegments())
     rules: ClassVar[Mapping[Numbers, Sequence[str]]] = {
-        "float": ("max_probability", "margin", "patience"),
-        "int8": ("max_probability", "margin", "patience"),
+        "float": ("max_probability", "margin", "patience", "entropy", "class_thresholds"),
+        "int8": ("max_probability", "margin", "patience", "class_thresholds"),
     }
 
     batch: Literal[1, "free"] = 1

@@ -99,7 +99,7 @@ class Form:
         if (known := self.remembering[op]).here is not None:
             self._remember(op, emitter, known.here, known.before)
             if op.rule == "patience":
-                return self._reaches(op, emitter, emitter.name_of(known.here.run), np.array(op.threshold, np.float32))
+                return self._reaches(op, emitter, emitter.name_of(known.here.run), np.array(op.limits, np.float32))
         rule = self._integers if op.evidence.type.quant is not None else self._floats
         return rule(op, emitter, [emitter.constant(np.array([1]), f"{op.place}.axes")] if per_sample else [])
 
@@ -129,6 +129,7 @@ class Form:
 
     def _floats(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
         hint = f"{op.place}.confidence"
+        limits = np.array(op.limits, np.float32)
         value = emitter.name_of(op.evidence)
         if op.evidence.type.dtype != DType.F32:
             value = emitter.node("Cast", [value], hint=hint, to=onnx.TensorProto.FLOAT)
@@ -137,21 +138,28 @@ class Form:
             value = emitter.node("Log", [emitter.node("Max", [value, least], hint=hint)], hint=hint)
         if op.rule == "margin":
             value = self._lead(op, emitter, value, 1 / op.temperature)
-        else:
-            if op.temperature != 1:
-                scale = emitter.constant(np.array(1 / op.temperature, np.float32), f"{op.place}.scale")
-                value = emitter.node("Mul", [value, scale], hint=hint)
-            value = emitter.node("Softmax", [value], hint=hint, axis=-1)
-            value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
-        return self._reaches(op, emitter, value, np.array(op.threshold, np.float32))
+            return self._reaches(op, emitter, value, limits)
+        if op.temperature != 1:
+            scale = emitter.constant(np.array(1 / op.temperature, np.float32), f"{op.place}.scale")
+            value = emitter.node("Mul", [value, scale], hint=hint)
+        if op.rule == "entropy":
+            # -H, against what the score's limits are there
+            logs = emitter.node("LogSoftmax", [value], hint=hint, axis=-1)
+            parts = emitter.node("Mul", [emitter.node("Exp", [logs], hint=hint), logs], hint=hint)
+            value = emitter.node("ReduceSum", [parts, *axes], hint=hint, keepdims=0)
+            return self._reaches(op, emitter, value, (limits - 1) * np.log(np.float32(op.classes)))
+        value = emitter.node("Softmax", [value], hint=hint, axis=-1)
+        value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
+        return self._reaches(op, emitter, value, limits)
 
     def _integers(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
         """The rule's levels, in numbers that the runtime cannot round."""
         hint = f"{op.place}.confidence"
+        limits = np.array([op.levels(limit) for limit in op.limits], np.int32)
         if op.rule == "margin":
             value = self._lead(op, emitter, self.real(op.evidence, emitter), 1)
             # halfway between two integer steps, floats cannot round to the other side
-            return self._reaches(op, emitter, value, np.array((op.levels() - 0.5) * op.unit, np.float32))
+            return self._reaches(op, emitter, value, ((limits - 0.5) * op.unit).astype(np.float32))
         value = emitter.node("Cast", [emitter.name_of(op.evidence)], hint=hint, to=onnx.TensorProto.INT32)
         last = emitter.constant(np.array([1]), f"{hint}.axes")
         largest = emitter.node("ReduceMax", [value, last], hint=hint)
@@ -161,7 +169,7 @@ class Form:
         value = emitter.node("ReduceSum", [value, *axes], hint=hint, keepdims=0)
         most = emitter.constant(np.array(MOST, np.int32), f"{op.place}.most")
         value = emitter.node("Sub", [most, emitter.node("Min", [value, most], hint=hint)], hint=hint)
-        return self._reaches(op, emitter, value, np.array(op.levels(), np.int32))
+        return self._reaches(op, emitter, value, limits)
 
     def _lead(self, op: Exit, emitter: Emitter, value: str, factor: float) -> str:
         """The largest number less the second largest, times a factor."""
@@ -172,9 +180,14 @@ class Form:
         # one product for the difference and the temperature: each node costs a microsecond
         return emitter.node("MatMul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
 
-    @staticmethod
-    def _reaches(op: Exit, emitter: Emitter, value: str, threshold: Array) -> str:
-        limit = emitter.constant(threshold, f"{op.place}.threshold")
+    def _reaches(self, op: Exit, emitter: Emitter, value: str, limits: Array) -> str:
+        """Whether a score is at least its limit, of which there is one, or one for each class."""
+        hint = f"{op.place}.threshold"
+        if op.class_thresholds:
+            named = emitter.node("ArgMax", [self.real(op.scores, emitter)], hint=hint, axis=-1, keepdims=0)
+            limit = emitter.node("Gather", [emitter.constant(limits, f"{hint}.by_class"), named], hint=hint)
+        else:
+            limit = emitter.constant(limits.reshape(()), hint)
         return emitter.node("GreaterOrEqual", [value, limit], hint=f"{op.place}.leaves")
 
     @staticmethod

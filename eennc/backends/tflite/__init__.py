@@ -29,8 +29,8 @@ class TfliteBackend(Backend):
     name: ClassVar[str] = "tflite"
     lowering: ClassVar[tuple[Pass, ...]] = (ChannelsLast(), FormSegments())
     rules: ClassVar[Mapping[Numbers, Sequence[str]]] = {
-        "float": ("max_probability", "margin", "patience"),
-        "int8": ("max_probability", "margin", "patience"),
+        "float": ("max_probability", "margin", "patience", "entropy", "class_thresholds"),
+        "int8": ("max_probability", "margin", "patience", "class_thresholds"),
     }
 
     io: Literal["float", "int8"] = "float"

@@ -45,7 +45,7 @@ def early_exit_model(module: Module, *, io: str = "float") -> bytes:
 
 
 def _facts(module: Module) -> object:
-    shown = ("exit", "place", "rule", "temperature", "threshold")
+    shown = ("exit", "place", "rule", "temperature", "threshold", "class_thresholds")
     exits = [{name: op.attrs[name] for name in shown} for op in exits_of(module.main)]
     return plain({"version": version("eennc"), "scores": module.attributes.get("scores", "logits"), "exits": exits})
 

@@ -128,6 +128,7 @@ class SolveThresholds(Pass):
         ):
             exit.attrs["temperature"] = temperature
             exit.attrs["threshold"] = threshold
+            exit.attrs["class_thresholds"] = ()
             exit.origin = exit.origin.via(self.name)
             if policy.active[exit.exit]:
                 kept.append(exit.exit)

@@ -20,8 +20,12 @@ float eennc_margin_f32(const float *logits, int32_t classes, float factor);
 int32_t eennc_max_probability_s8(const int8_t *logits, int32_t classes, const int32_t *exponentials);
 float eennc_max_probability_f32(const float *logits, int32_t classes, float factor);
 
+/* 1 - H / log(classes), H the entropy of softmax(factor * logits). */
+float eennc_entropy_f32(const float *logits, int32_t classes, float factor);
+
 /* The same of probabilities, whose logarithms are the logits. */
 float eennc_margin_of_probabilities_f32(const float *probabilities, int32_t classes, float factor);
 float eennc_max_probability_of_probabilities_f32(const float *probabilities, int32_t classes, float factor);
+float eennc_entropy_of_probabilities_f32(const float *probabilities, int32_t classes, float factor);
 
 #endif

@@ -115,7 +115,7 @@ def test_a_segmented_module_is_refused(trained: tuple[Module, Context]) -> None:
         SolveThresholds().run(module, trained[1])
 
 
-@pytest.mark.parametrize("rule", ["margin", "max_probability", "patience"])
+@pytest.mark.parametrize("rule", ["margin", "max_probability", "patience", "entropy"])
 def test_rules(trained: tuple[Module, Context], rule: str) -> None:
     module, ctx = solved(trained, limit=0.1, rule=rule)
     assert {exit.rule for exit in exits_of(module.main)} == {rule}
