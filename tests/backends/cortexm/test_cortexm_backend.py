@@ -65,7 +65,7 @@ def test_integers_are_those_of_the_reference(dims: int, exits: int, device: str,
     assert len(set(exit)) == exits + 1
 
 
-@pytest.mark.parametrize("rule", ["max_probability", "margin"])
+@pytest.mark.parametrize("rule", ["max_probability", "margin", "entropy"])
 @pytest.mark.parametrize(("kind", "evident"), [("logits", False), ("probabilities", False), ("probabilities", True)])
 def test_floats_keep_the_contract(kind: str, rule: str, evident: bool, tmp_path: Path) -> None:
     module = eenn(5, 3, kind=kind, rule=rule, evident=evident)

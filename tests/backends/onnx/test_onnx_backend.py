@@ -59,7 +59,7 @@ def test_every_sample_leaves_where_the_interpreter_says(exits: int, dims: int, k
 
 @settings(max_examples=15)
 @given(
-    rule=st.sampled_from(["max_probability", "margin"]),
+    rule=st.sampled_from(["max_probability", "margin", "entropy"]),
     seed=st.integers(0, 99),
     exits=st.integers(0, 4),
     dims=st.integers(1, 2),
@@ -74,7 +74,7 @@ def test_any_network(rule: str, seed: int, exits: int, dims: int, kind: str, fre
 
 
 @pytest.mark.parametrize("free", [False, True])
-@pytest.mark.parametrize("rule", ["max_probability", "margin"])
+@pytest.mark.parametrize("rule", ["max_probability", "margin", "entropy"])
 @pytest.mark.parametrize(("kind", "evident"), [("logits", False), ("probabilities", False), ("probabilities", True)])
 def test_rules(rule: str, kind: str, evident: bool, free: bool) -> None:
     module = eenn(0, 2, kind=kind, rule=rule, evident=evident)

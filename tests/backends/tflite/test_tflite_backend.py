@@ -49,7 +49,7 @@ def in_micro(model: bytes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     exits=st.integers(0, 3),
     dims=st.sampled_from([1, 2]),
     kind=st.sampled_from(["logits", "probabilities"]),
-    rule=st.sampled_from(["max_probability", "margin"]),
+    rule=st.sampled_from(["max_probability", "margin", "entropy"]),
     evident=st.booleans(),
 )
 def test_floats(seed: int, exits: int, dims: int, kind: str, rule: str, evident: bool) -> None:
