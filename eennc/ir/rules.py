@@ -39,13 +39,15 @@ def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: 
 
     z are the scores, or their logarithm where they are probabilities. `max_probability`: max softmax(z / temperature).
     `margin`: (the largest z - the second largest) / temperature. `entropy`: 1 - H / log(classes), H the entropy of
-    softmax(z / temperature); of floats only. Scores may be the integers of a quantised network, of
-    any zero point, with `unit` their scale: arrays of an integer dtype take the rule's integer form (`levels`).
-    Raises ValueError for `patience`, which is not a matter of one exit: `agreement`.
+    softmax(z / temperature). Scores may be the integers of a quantised network, of any zero point, with `unit` their
+    scale: arrays of an integer dtype take the rule's integer form (`levels`). Raises ValueError where it has none, and
+    for `patience`, which is not a matter of one exit: `agreement`.
     """
     if rule == "patience":
         raise ValueError("patience looks at the answers of all exits so far")
     if scores.dtype.kind == "i" and kind == "logits":
+        if rule not in FORMS["int8"]:
+            raise ValueError(f"{rule} has no integer form")
         return score_of_levels(rule, levels(rule, scores, temperature, unit), temperature, unit)
     logits = np.log(np.maximum(scores, SMALLEST_PROBABILITY)) if kind == "probabilities" else scores
     logits = logits.astype(np.float32, copy=False)

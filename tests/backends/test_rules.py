@@ -156,6 +156,15 @@ def test_patience_counts_exits_of_other_rules(scale: float | None, tmp_path: Pat
     np.testing.assert_array_equal(run_module(reverse, [x[:, :9]]).exit, 1)
 
 
+@pytest.mark.parametrize("other", ["margin", "max_probability"])
+def test_patience_counts_an_exit_that_nothing_reaches(other: str, tmp_path: Path) -> None:
+    x = answers(SAMPLES, 3, 2, 6, 0.1)
+    module = bare(3, [{"rule": other, "threshold": 1e6}, {"rule": "patience", "threshold": 2.0}], 0.1)
+    wanted = patient(x.reshape(SAMPLES, -1, 3), [1e6, 2.0], {0: np.zeros(SAMPLES, bool)})
+    assert set(wanted) == {1, 2}
+    check_all(module, x, wanted, tmp_path)
+
+
 @settings(max_examples=25)
 @given(
     thresholds=st.lists(st.sampled_from([1.0, 2.0, 2.0, 3.0, np.inf]), min_size=1, max_size=6),

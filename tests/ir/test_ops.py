@@ -200,6 +200,14 @@ def test_levels_fire_as_the_confidence_does(rule, scale, temperature, data):
     assert op.levels(math.inf) == NEVER[rule]
 
 
+def test_rules_without_such_a_score_say_so():
+    integers = np.zeros((1, 3), np.int8)
+    with pytest.raises(ValueError, match="entropy has no integer form"):
+        confidence("entropy", integers, "logits", 1.0, 0.1)
+    with pytest.raises(ValueError, match="all exits so far"):
+        confidence("patience", integers, "logits", 1.0, 0.1)
+
+
 @given(SCALES, TEMPERATURES, st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 100, 1000]))
 def test_max_probability_of_integers_is_that_of_what_they_stand_for(scale, temperature, seed, classes):
     integers = np.random.default_rng(seed).integers(-128, 128, (20, classes)).astype(np.int8)

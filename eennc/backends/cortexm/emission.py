@@ -222,20 +222,20 @@ def _facts(module: Module, program: Program, plan: MemoryPlan, choices: Choices,
     }
 
 
-_RUN = "It is how many exits in a row name the class that this one names"
+_RUN = "how many exits in a row name the class that this one names"
 _LEVELS = {
-    "margin": "It is the lead of the largest logit over the second largest, in steps of the logits' scale",
-    "max_probability": "It is a level that rises with the largest probability",
+    "margin": "the lead of the largest logit over the second largest, in steps of the logits' scale",
+    "max_probability": "a level that rises with the largest probability",
     "patience": _RUN,
 }
-"""What an exit's confidence is in integers."""
+"""What an exit's confidence is in integers, by its rule."""
 _SCORES = {
-    "margin": "It is the lead of the largest logit over the second largest, at the exit's temperature",
-    "max_probability": "It is the largest probability, at the exit's temperature",
+    "margin": "the lead of the largest logit over the second largest, at the exit's temperature",
+    "max_probability": "the largest probability, at the exit's temperature",
     "patience": _RUN,
-    "entropy": "It is 1 less the entropy's share of the largest there can be, at the exit's temperature",
+    "entropy": "1 less the entropy's share of the largest that there can be, at the exit's temperature",
 }
-"""In floats."""
+"""And in floats."""
 
 
 def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, Any]:
@@ -243,15 +243,17 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
     quantised = program_scores(module).quant is not None if not exits else exits[0].evidence.type.quant is not None
     rules = sorted({exit.rule for exit in exits})
     never = max((NEVER[rule] for rule in rules), default=NEVER["margin"]) if quantised else 0
-    if quantised:
-        meaning = [" Or ".join(_LEVELS[rule] for rule in rules or ["margin"]) + ":", f"0 leaves always, {never} never."]
-    else:
-        meaning = [" Or ".join(_SCORES[rule] for rule in rules or ["max_probability"]) + "; INFINITY never leaves."]
+    # an exit whose finite threshold nothing reaches is counted by patience, one at NEVER is not
+    never += "patience" in rules
+    last = str(never) if quantised else "INFINITY"
+    meanings = _LEVELS if quantised else _SCORES
+    meaning = [f"It is {meanings[rule]};" for rule in rules[:1]]
+    meaning += [f"or {meanings[rule]}, where the exit's rule is {rule};" for rule in rules[1:]]
+    meaning += [f"0 leaves always, {last} never."] if quantised else [f"{last} never leaves."]
     macros: list[str] = []
     for name in points:
         macro = identifier(name).upper()
         macros.append(macro if macro not in macros else f"{macro}_{len(macros)}")
-    last = str(never) if quantised else "INFINITY"
 
     def shown(exit: Exit, threshold: float) -> str:
         return last if math.isinf(threshold) else threshold_text(exit, threshold)
