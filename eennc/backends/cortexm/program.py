@@ -124,7 +124,7 @@ class _Layout:
         evidence = self.writer.at(op.evidence)
         classes = op.evidence.type.concrete(1)[1]
         if op.rule == "patience":
-            confidence = "net->run"
+            confidence = "(float)net->run" if op.evidence.type.quant is None else "net->run"
         elif op.evidence.type.quant is not None:
             table = ""
             if op.rule == "max_probability":

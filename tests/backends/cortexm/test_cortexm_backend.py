@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bare_exits import bare
 from c_runs import WARNINGS, HostC, compiler, emit, given, lowered, sources
 from quantised_eenns import quantised
 from random_eenns import CLASSES, eenn, samples
@@ -21,6 +22,7 @@ from eennc.ir.graph import Graph, Module
 from eennc.ir.interpreter import run_module
 from eennc.ir.op import Origin
 from eennc.ir.ops.opaque import Opaque
+from eennc.ir.rules import CLASS_THRESHOLDS, FORMS
 from eennc.ir.types import TensorType
 from eennc.ir.values import Argument
 from eennc.passes.base import Context
@@ -91,10 +93,12 @@ def test_floats_around_integers(network: Module, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gcc", "clang"])
+@pytest.mark.parametrize("rules", [True, False])
 @pytest.mark.parametrize("integer", [True, False])
-def test_no_warnings_and_no_state(name: str, integer: bool, network: Module, tmp_path: Path) -> None:
+def test_no_warnings_and_no_state(name: str, integer: bool, rules: bool, network: Module, tmp_path: Path) -> None:
     cc = compiler(name)
-    spec = emit(network if integer else eenn(0, 2), tmp_path)
+    plain = network if integer else eenn(0, 2)
+    spec = emit(all_rules(0.1 if integer else None) if rules else plain, tmp_path)
     for source in sources(tmp_path):
         for extra in (["-O0"], ["-O3"], ["-O2", "-DEENNC_PLAIN"]):
             command = [cc, *WARNINGS, "-Wshadow", "-Wstrict-prototypes", "-Wvla", *extra, "-fno-pic", "-c", source]
@@ -270,10 +274,19 @@ def test_hostile_names_give_the_same_code(name: str, tmp_path: Path) -> None:
             assert max(map(len, text.splitlines())) < 250
 
 
+def all_rules(scale: float | None) -> Module:
+    """An exit of each rule, one with thresholds by class."""
+    forms = [form for form in FORMS["float" if scale is None else "int8"] if form != CLASS_THRESHOLDS]
+    exits = [{"rule": rule, "threshold": 2.0} for rule in forms]
+    return bare(3, [*exits, {"rule": "margin", "threshold": 0.0, "class_thresholds": [1.0, 2.0, 3.0]}], scale)
+
+
+@pytest.mark.parametrize("rules", [True, False])
 @pytest.mark.parametrize("integer", [True, False])
-def test_clang_tidy_finds_nothing(integer: bool, network: Module, tmp_path: Path) -> None:
+def test_clang_tidy_finds_nothing(integer: bool, rules: bool, network: Module, tmp_path: Path) -> None:
     tidy = compiler("clang-tidy")
-    emit(network if integer else eenn(0, 2), tmp_path)
+    plain = network if integer else eenn(0, 2)
+    emit(all_rules(0.1 if integer else None) if rules else plain, tmp_path)
     done = subprocess.run([tidy, "--quiet", *sources(tmp_path), "--", "-std=c99"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
 
