@@ -39,13 +39,16 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ExitSpec:
-    """One early exit: its number, its place in the network, and when it answers."""
+    """One early exit: its number, its place in the network, and when it answers. class_thresholds: what its score must
+    reach besides, by class; empty where there are none.
+    """
 
     exit: int
     place: str
     rule: str
     temperature: float
     threshold: float
+    class_thresholds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ def read_manifest(folder: Path) -> Manifest:
         if isinstance(item, dict):
             spec = cast("dict[str, object]", item)
             spec.update((name, _number(spec[name])) for name in ("temperature", "threshold") if name in spec)
+            if isinstance(limits := spec.get("class_thresholds"), list):
+                spec["class_thresholds"] = [_number(limit) for limit in cast("list[object]", limits)]
     try:
         return build(Manifest, found, what="the manifest")
     except UserError as error:

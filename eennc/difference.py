@@ -20,7 +20,7 @@ from eennc.ir.interpreter import run_graph
 from eennc.ir.op import Op
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.q_quantize import Quantize
-from eennc.ir.rules import confidence
+from eennc.ir.rules import Agreement
 from eennc.ir.text import load_module
 from eennc.ir.types import Array, Quant
 from eennc.ir.values import Result, Value, Weight
@@ -262,10 +262,11 @@ def _decibels(signal: float, noise: float) -> float:
 def _leaves(exits: Sequence[Exit], logits: Sequence[Array]) -> NDArray[np.int64]:
     """The exit of each sample, from the logits of all exits, floats or integers."""
     left = np.full(len(logits[-1]), len(exits), np.int64)
-    for exit, table in reversed(list(zip(exits, logits, strict=False))):
-        unit = exit.unit if table.dtype == np.int8 else 1.0
-        sure = confidence("margin", table, "logits", exit.temperature, unit) >= np.float32(exit.threshold)
+    before: Agreement | None = None
+    for exit, table in zip(exits, logits, strict=False):
+        sure = exit.leaves(table, table, before) & (left == len(exits))
         left[sure] = exit.exit
+        before = exit.remember(table, before)
     return left
 
 

@@ -26,7 +26,7 @@ from eennc.artifact import (
     write_manifest,
     write_report,
 )
-from eennc.backends.base import Backend
+from eennc.backends.base import Backend, check_rules
 from eennc.data.cache import Cache
 from eennc.data.loading import warn_of_shared_samples
 from eennc.data.sources import Spec
@@ -245,6 +245,7 @@ class _BeforeLongWork:
             for coming in self.left:
                 preview = coming.preview(preview)
             if self.target is not None:
+                check_rules(self.target, preview)
                 self.target.check(preview, integers=self.integers)
             self.asked = True
         self.left.remove(p)
@@ -372,6 +373,7 @@ def _write(
         prepare_scores(network)
     (argument,) = module.main.arguments
     with atomic_folder(folder) as temporary:
+        check_rules(target, module)
         try:
             emitted = target.emit(module, base, temporary)
         except (UserError, OSError):
@@ -398,7 +400,8 @@ def _write(
             classes=cast(int, attributes["classes"]),
             labels=cast("tuple[str, ...] | None", module.attributes.get("labels")),
             exits=tuple(
-                ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold) for op in exits_of(module.main)
+                ExitSpec(op.exit, op.place, op.rule, op.temperature, op.threshold, op.class_thresholds)
+                for op in exits_of(module.main)
             ),
             files=files,
             c=emitted.c,

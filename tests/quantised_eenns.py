@@ -12,8 +12,8 @@ from eennc.passes.quantise.calibrate import Calibrate
 from eennc.passes.quantise.quantize_int8 import QuantizeInt8
 
 
-def quantised(module: Module, dims: int) -> Module:
-    """In integers, each exit at a threshold that about half of the samples reach."""
+def quantised(module: Module, dims: int, rule: str = "margin") -> Module:
+    """In integers with exits of this rule, each at a threshold that about half of the samples reach."""
     x = samples(64, dims)
     ctx = Context(data=Splits(calibration=Split("calibration", x)))
     module = module.copy()
@@ -23,6 +23,7 @@ def quantised(module: Module, dims: int) -> Module:
     evidence = run_graph(module, all_evidence(module.main), [x])[len(exits) + 1 :]
     alive = np.ones(len(x), bool)
     for exit, table in zip(exits, evidence, strict=True):
+        exit.attrs["rule"] = rule
         confidence = exit.confidence(table)
         # some samples lie on the threshold
         exit.attrs["threshold"] = float(np.sort(confidence[alive])[alive.sum() * 2 // 3])

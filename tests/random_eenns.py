@@ -112,7 +112,7 @@ def set_thresholds(module: Module, dims: int, share: float | None) -> None:
     alive = np.ones(len(x), bool)
     for exit, table in zip(exits, tables, strict=True):
         spread = float(np.ptp(table, axis=1).max())
-        if exit.evidence_kind == "logits" and exit.rule == "max_probability" and spread > 8:
+        if exit.evidence_kind == "logits" and exit.rule in ("max_probability", "entropy") and spread > 8:
             # confidences of nearly 1 cannot be told apart
             exit.attrs["temperature"] = spread / 6
         confidence = exit.confidence(table)

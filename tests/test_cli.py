@@ -19,6 +19,7 @@ from tiny_model import CLASSES, QUICK, images, write_all
 import eennc
 from eennc.backends.base import BACKENDS, Backend
 from eennc.cli import main
+from eennc.ir.rules import FORMS
 from eennc.passes.base import PASSES, Pass
 
 RECIPE = """\
@@ -379,7 +380,10 @@ def test_data_of_the_command_line_are_not_blamed_on_the_recipe(folder, command):
         (["model.onnx", "-p", "find-exits", "-o", "build", "--dump-ir", "build/ir"], "--dump-ir lies inside"),
         (["model.onnx", "--load", "gone.py"], "gone.py: error: no such file"),
         (["model.onnx", "--train", "gone.npz"], "no such file: 'gone.npz'"),
-        (["--list", "pases"], "--list takes no 'pases'\n  known: passes, ops, backends, devices\n  hint: did you mean"),
+        (
+            ["--list", "pases"],
+            "--list takes no 'pases'\n  known: passes, ops, backends, devices, rules\n  hint: did you mean",
+        ),
         (["--explain", "find"], "unknown pass 'find'"),
         (["run"], "the following arguments are required: FOLDER, --data"),
         (["run", "build"], "the following arguments are required: --data"),
@@ -399,6 +403,7 @@ class Failing(Backend):
     """Writes half and fails."""
 
     name: ClassVar[str] = "failing"
+    rules = FORMS
     error: ClassVar[BaseException] = KeyboardInterrupt()
 
     def emit(self, module, base, folder):
@@ -472,6 +477,7 @@ def test_lists(command):
         "ops": ("nn.conv", "Conv", "ee.exit"),
         "backends": ("onnx", "null"),
         "devices": ("host", "onnx"),
+        "rules": ("margin", "patience", "cortexm", "float, int8"),
     }.items():
         code, out, err = command("--list", what)
         assert (code, err) == (0, "")

@@ -18,6 +18,7 @@ from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Silent
 
 INT8 = QUICK.replace("solve-thresholds", "calibrate,quantize-int8,solve-thresholds")
+PATIENT = INT8.replace("solve-thresholds{limit=0.2}", "set-rule{rule=patience,threshold=2}")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,12 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("diff")
     write_all(folder)
     data = {name: str(folder / f"{name}.npz") for name in ("train", "calibration", "test")}
-    for name, passes, backend in (("int8", INT8, "tflite"), ("qdq", INT8, "onnx"), ("float", QUICK, "onnx")):
+    for name, passes, backend in (
+        ("int8", INT8, "tflite"),
+        ("qdq", INT8, "onnx"),
+        ("float", QUICK, "onnx"),
+        ("patient", PATIENT, "tflite"),
+    ):
         eennc.compile(
             folder / "model.onnx", passes=passes, backend=backend, data=data, output=folder / name, cache=folder / "c"
         )
@@ -37,7 +43,7 @@ def found(folder, name="int8", n=100, limit=20.0):
     return difference(eennc.load(folder / name), folder / "model.onnx", x, limit=limit, progress=Silent()), x
 
 
-@pytest.mark.parametrize("name", ["int8", "qdq"])
+@pytest.mark.parametrize("name", ["int8", "qdq", "patient"])
 def test_layers_and_exits(folder, name) -> None:
     result, x = found(folder, name)
     floats, integers = (load_module(folder / name / f"{kind}.eir") for kind in ("float", "int8"))

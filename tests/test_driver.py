@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from c_runs import HostC, given
 from tiny_model import CLASSES, QUICK, images, model
 
 import eennc
@@ -208,6 +209,53 @@ def test_c_refuses_before_long_work(cache):
         with pytest.raises(UserError, match=message):
             eennc.compile(model(), backend=backend, **arguments)
     assert "train-exits" not in {row.name for row in timing.rows}
+
+
+def test_a_rule_that_cannot_be_is_refused_before_long_work(cache):
+    @dataclass(frozen=True)
+    class Poor(NullBackend):
+        name = "poor"
+        rules = {"float": ("margin",), "int8": ("margin",)}  # noqa: RUF012 - as every backend declares it
+
+    timing = Timing()
+    arguments = {"data": DATA, "cache": cache, "instruments": [timing]}
+    entropy = INT8.replace("limit=0.2", "limit=0.2,rule=entropy")
+    with pytest.raises(UserError, match="the rule entropy has no form for int8 logits"):
+        eennc.compile(model(), passes=entropy, backend="tflite", **arguments)
+    with pytest.raises(UserError, match="the poor backend cannot write max_probability of float logits"):
+        eennc.compile(model(), passes=QUICK, backend=Poor(), **arguments)
+    assert "train-exits" not in {row.name for row in timing.rows}
+    eennc.compile(model(), passes=QUICK.replace("limit=0.2", "limit=0.2,rule=margin"), backend=Poor(), **arguments)
+
+
+PATIENCE = ("solve-thresholds{limit=0.2}", "set-rule{rule=patience,threshold=1}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "passes"),
+    [
+        ("max_probability", INT8.replace("limit=0.2", "limit=0.3,rule=max_probability")),
+        ("entropy", QUICK.replace("limit=0.2", "limit=0.3,rule=entropy")),
+        ("patience", QUICK.replace(*PATIENCE)),
+        ("patience", INT8.replace(*PATIENCE)),
+    ],
+)
+@pytest.mark.parametrize("backend", ["onnx", "onnx{batch=free}", "tflite", "cortexm"])
+def test_rules(passes, backend, rule, cache, tmp_path):
+    build = tmp_path / "build"
+    compiled = eennc.compile(model(), passes=passes, data=DATA, cache=cache, output=build, backend=backend)
+    assert {spec.rule for spec in compiled.manifest.exits} == {rule}
+    x, _ = images(60, 9)
+    if backend == "cortexm":
+        taken = given(x, compiled.manifest.c)
+        found = HostC(build, compiled.manifest.c, CLASSES).run(taken)[1]
+        np.testing.assert_array_equal(found, run_module(compiled.module, [taken]).exit)
+    else:
+        found = eennc.load(build).predict(x).exit
+        # the runtimes' fast kernels round in floats
+        assert (found == run_module(compiled.module, [x]).exit).mean() > (0.9 if "int8" in passes else 0.99)
+    # of its one exit patience lets all leave
+    assert len(set(found)) == (1 if rule == "patience" else 2)
 
 
 @pytest.mark.parametrize("passes", [QUICK, INT8])

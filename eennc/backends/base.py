@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from eennc.artifact import CSpec
+from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Graph, Module
+from eennc.ir.rules import Numbers
 from eennc.passes.base import Pass
 from eennc.passes.exits.form_segments import FormSegments
 from eennc.passes.target import Target
@@ -34,6 +37,8 @@ class Backend:
     name: ClassVar[str] = ""
     lowering: ClassVar[tuple[Pass, ...]] = (FormSegments(),)
     """Passes that bring the module into the form that `emit` takes."""
+    rules: ClassVar[Mapping[Numbers, Sequence[str]]] = {"float": (), "int8": ()}
+    """The exits' rules that it writes, of `eennc.ir.rules.FORMS`, by what they look at. Others are refused for it."""
 
     def passes(self) -> tuple[Pass, ...]:
         """Those passes, where they depend on the options."""
@@ -61,6 +66,20 @@ def backend(cls: BackendClass) -> BackendClass:
     """Class decorator: registers a backend under its name."""
     BACKENDS.add(cls.name, cls)
     return cls
+
+
+def check_rules(target: Backend, module: Module) -> None:
+    """Raise UserError for an exit whose rule the backend does not write; it names both, and what would do."""
+    for exit in exits_of(module.main):
+        for form in exit.forms:
+            if form not in target.rules[exit.numbers]:
+                there = ", ".join(target.rules[exit.numbers]) or "none"
+                raise UserError(
+                    f"the {target.name} backend cannot write {form} of {exit.numbers} logits "
+                    f"(exit {exit.exit}, '{exit.place}')",
+                    allowed=f"its rules for {exit.numbers} logits: {there}",
+                    hint="`eennc --list rules` shows which backend has which rule",
+                )
 
 
 def check_batch(module: Module) -> None:

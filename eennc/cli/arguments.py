@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from eennc.support.diagnostics import UserError, did_you_mean
 
 COMPILE, RUN, DIFF = "compile", "run", "diff"
-LISTS = ("passes", "ops", "backends", "devices")
+LISTS = ("passes", "ops", "backends", "devices", "rules")
 
 _ABOUT = """\
 Turns a trained classifier into an early-exit network: inserts exits, trains their heads, solves for the thresholds

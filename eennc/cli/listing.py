@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from eennc.backends.base import BACKENDS
 from eennc.cli.units import columns
 from eennc.devices import devices
+from eennc.ir.rules import FORMS
 from eennc.passes.base import PASSES
 from eennc.passes.pipeline import GROUPS, PRESET
 from eennc.support.diagnostics import unknown
@@ -15,8 +16,9 @@ from eennc.support.options import describe
 
 
 def listing(what: str) -> str:
-    """The passes, ops, backends or devices there are."""
-    rows = {"passes": _passes, "ops": _ops, "backends": _backends, "devices": _devices}[what]()
+    """The passes, ops, backends, devices or exit rules there are."""
+    makers = {"passes": _passes, "ops": _ops, "backends": _backends, "devices": _devices, "rules": rules}
+    rows = makers[what]()
     return "\n".join(line.removeprefix("  ") for line in columns(rows, left=9)) + "\n"
 
 
@@ -90,6 +92,15 @@ def _backends() -> list[list[str]]:
 def _devices() -> list[list[str]]:
     rows = [["device", "backends", "what it is"]]
     rows += [[device.name, ", ".join(device.backends), device.description] for device in devices()]
+    return rows
+
+
+def rules() -> list[list[str]]:
+    """The exits' rules, and in which numbers each backend writes them: rows of cells, the first a heading."""
+    rows = [["rule", *BACKENDS]]
+    for form in FORMS["float"]:
+        found = [[numbers for numbers in FORMS if form in BACKENDS.get(name).rules[numbers]] for name in BACKENDS]
+        rows.append([form, *(", ".join(numbers) or "no" for numbers in found)])
     return rows
 
 

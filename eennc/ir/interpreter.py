@@ -13,6 +13,7 @@ from eennc.ir.op import Op, VerifyError
 from eennc.ir.ops.call import Call
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.opaque import Opaque
+from eennc.ir.rules import Agreement
 from eennc.ir.types import Array
 from eennc.ir.values import Value, Weight
 
@@ -59,13 +60,16 @@ def run_module(module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner 
     alive: Array = np.arange(samples)
     answers: list[tuple[Array, Array, int]] = []
     exits = 0
+    seen: Agreement | None = None
     for op in main.ops:
         if isinstance(op, Exit):
             exits += 1
             if not len(alive):
                 continue
             scores = _read(op.scores, values)
-            leaves = op.confidence(_read(op.evidence, values)) >= np.float32(op.threshold)
+            leaves = op.leaves(scores, _read(op.evidence, values), seen)
+            seen = op.remember(scores, seen)
+            seen = None if seen is None else seen.only(~leaves)
             answers.append((alive[leaves], scores[leaves], op.exit))
             alive = alive[~leaves]
             for value, result in zip(op.carry, op.results, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +105,7 @@ def facts_of(module: Module) -> frozenset[str]:
             facts.add("candidates")
         elif isinstance(op, Exit):
             facts |= {"exits", "trained-heads"}
-            if op.threshold < math.inf:
+            if op.counts:
                 facts.add("thresholds")
         if "macs" in op.notes:
             facts.add("costs")

@@ -12,12 +12,12 @@ from eennc.ir.graph import Graph, Module
 from eennc.ir.op import OPS, Case, Op, VerifyError
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.dense import Dense
-from eennc.ir.ops.exit import NEVER, Exit
+from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.fill import Fill
 from eennc.ir.ops.reshape import Reshape
 from eennc.ir.parser import parse_module
 from eennc.ir.printer import print_module
-from eennc.ir.rules import confidence
+from eennc.ir.rules import NEVER, confidence, levels
 from eennc.ir.types import Array, DType, Layout, Quant, TensorType
 from eennc.ir.values import Argument, Value, Weight
 from eennc.ir.verifier import verify
@@ -108,7 +108,7 @@ QUANTISED = Argument("quantised", TensorType(("N", 4), DType.I8, None, Quant(0.1
         (lambda: Exit(scores=ROWS, carry=[ROWS], exit=0, threshold=math.nan), "threshold"),
         (lambda: Exit(scores=ROWS, logits=X, carry=[ROWS], exit=0), "operand 'logits' must have"),
         (lambda: Exit(scores=INTEGERS, carry=[ROWS], exit=0), "must be floats or quantised"),
-        (lambda: Exit(scores=QUANTISED, carry=[ROWS], exit=0), "the rule must be the margin"),
+        (lambda: Exit(scores=QUANTISED, carry=[ROWS], exit=0, kind="probabilities"), "the rule must look at logits"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(build, message):
@@ -174,17 +174,47 @@ def test_margin_is_the_lead_of_the_largest_logit(temperature):
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-@given(
-    st.floats(2**-20, 2**13, width=32),
-    st.floats(0.0625, 20, width=32),
-    st.one_of(st.floats(0, 1e5, width=32), st.just(math.inf)),
-    st.integers(0, 255),
-)
-def test_levels_fire_as_the_confidence_does(scale, temperature, threshold, lead):
-    scores = Argument("scores", TensorType(("N", 3), DType.I8, None, Quant(scale, 5)))
-    op = Exit(scores=scores, carry=[scores], exit=0, rule="margin", temperature=temperature, threshold=threshold)
-    for by in (lead, op.levels() - 1, op.levels()):
-        if 0 <= by < NEVER:
-            integers = np.array([[127 - by, -128, 127]], np.int8)
-            fires = bool(op.confidence(integers)[0] >= np.float32(threshold))
-            assert fires == (by >= op.levels())
+RULES = st.sampled_from(["max_probability", "margin"])
+SCALES = st.floats(2**-20, 2**13, width=32)
+TEMPERATURES = st.floats(0.0625, 20, width=32)
+
+
+def quantised_exit(scale, classes, **attrs):
+    scores = Argument("scores", TensorType(("N", classes), DType.I8, None, Quant(scale, 5)))
+    return Exit(scores=scores, carry=[scores], exit=0, **attrs)
+
+
+@given(RULES, SCALES, TEMPERATURES, st.data())
+def test_levels_fire_as_the_confidence_does(rule, scale, temperature, data):
+    classes = data.draw(st.sampled_from([2, 3, 10, 300, 1000]))
+    top = st.one_of(st.integers(-128, 127), st.just(-128))
+    few = np.array(data.draw(st.lists(top, min_size=2, max_size=classes)), np.int8)
+    integers = np.resize(few, (1, classes))
+    op = quantised_exit(scale, classes, rule=rule, temperature=temperature)
+    score = op.confidence(integers)[0]
+    near = [float(np.nextafter(score, np.float32(way))) for way in (-np.inf, np.inf)]
+    other = st.one_of(st.floats(0, 1, width=32), st.floats(0, 1e5, width=32))
+    for threshold in (float(score), *near, math.inf, data.draw(other)):
+        fires = bool(score >= np.float32(threshold))
+        assert fires == bool(levels(rule, integers, temperature, scale)[0] >= op.levels(threshold))
+    assert op.levels(math.inf) == NEVER[rule]
+
+
+def test_rules_without_such_a_score_say_so():
+    integers = np.zeros((1, 3), np.int8)
+    with pytest.raises(ValueError, match="entropy has no integer form"):
+        confidence("entropy", integers, "logits", 1.0, 0.1)
+    with pytest.raises(ValueError, match="all exits so far"):
+        confidence("patience", integers, "logits", 1.0, 0.1)
+
+
+@given(SCALES, TEMPERATURES, st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 100, 1000]))
+def test_max_probability_of_integers_is_that_of_what_they_stand_for(scale, temperature, seed, classes):
+    integers = np.random.default_rng(seed).integers(-128, 128, (20, classes)).astype(np.int8)
+    found = confidence("max_probability", integers, "logits", temperature, scale)
+    real = integers.astype(np.float64) * scale / temperature
+    real -= real.max(axis=1, keepdims=True)
+    # each class's part is rounded to 2^-17 of the largest; from 256 equal classes on nothing is told apart
+    expected = np.maximum(1 / np.exp(real).sum(axis=1), 2**-8)
+    np.testing.assert_allclose(1 / found, 1 / expected, atol=classes * 2**-17, rtol=1e-6)
+    assert found.dtype == np.float32

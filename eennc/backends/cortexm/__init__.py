@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -10,6 +11,7 @@ from eennc.backends.base import Backend, Emitted, backend, check_batch
 from eennc.devices import Device, device_named
 from eennc.ir.graph import Graph, Module
 from eennc.ir.ops.opaque import Opaque
+from eennc.ir.rules import Numbers
 from eennc.passes.base import Context, Pass
 from eennc.passes.exits.form_segments import FormSegments
 from eennc.passes.layout.channels_last import ChannelsLast
@@ -30,6 +32,10 @@ class CortexmBackend(Backend):
     """
 
     name: ClassVar[str] = "cortexm"
+    rules: ClassVar[Mapping[Numbers, Sequence[str]]] = {
+        "float": ("max_probability", "margin", "patience", "entropy", "class_thresholds"),
+        "int8": ("max_probability", "margin", "patience", "class_thresholds"),
+    }
 
     device: str = "cortex-m4"
     """What it will run on; `--list devices` shows which there are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,6 +27,8 @@ from eennc.backends.cortexm.writer import C_TYPES, rows_of
 from eennc.devices import Device
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
+from eennc.ir.ops.exit import Exit
+from eennc.ir.rules import NEVER
 from eennc.ir.types import DType, TensorType
 from eennc.passes.memory.plan_memory import MemoryPlan
 from eennc.passes.target import Target
@@ -33,7 +36,6 @@ from eennc.passes.target import Target
 KERNELS = "eennc.backends.cortexm.kernels"
 RUNTIME = "eennc.runtime"
 TEMPLATES = "eennc.backends.cortexm.templates"
-NEVER = 256
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _declared(header: str) -> list[str]:
     """Functions that a header declares."""
     found: list[str] = []
     for line in header.splitlines():
-        if line.startswith(("void eennc_", "int16_t eennc_", "float eennc_")):
+        if line.startswith(("void eennc_", "int16_t eennc_", "int32_t eennc_", "float eennc_")):
             found.append(line.split("(")[0].split()[-1])
     return found
 
@@ -201,9 +203,7 @@ def _facts(module: Module, program: Program, plan: MemoryPlan, choices: Choices,
         "arena": plan.arena,
         "bound": plan.bound,
         "constant_bytes": size,
-        "context_bytes": 20
-        + classes * scores.dtype.bytes
-        + (2 if suffix == "s8" else 4) * (len(exits_of(module.main)) + 1),
+        "context_bytes": 20 + classes * scores.dtype.bytes + 4 * (len(exits_of(module.main)) + 1),
         "macs": macs,
         "weights_section": choices.weights_section,
         "arena_section": choices.arena_section,
@@ -222,38 +222,64 @@ def _facts(module: Module, program: Program, plan: MemoryPlan, choices: Choices,
     }
 
 
+_RUN = "how many exits in a row name the class that this one names"
+_LEVELS = {
+    "margin": "the lead of the largest logit over the second largest, in steps of the logits' scale",
+    "max_probability": "a level that rises with the largest probability",
+    "patience": _RUN,
+}
+"""What an exit's confidence is in integers, by its rule."""
+_SCORES = {
+    "margin": "the lead of the largest logit over the second largest, at the exit's temperature",
+    "max_probability": "the largest probability, at the exit's temperature",
+    "patience": _RUN,
+    "entropy": "1 less the entropy's share of the largest that there can be, at the exit's temperature",
+}
+"""And in floats."""
+
+
 def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, Any]:
     exits = exits_of(module.main)
     quantised = program_scores(module).quant is not None if not exits else exits[0].evidence.type.quant is not None
     rules = sorted({exit.rule for exit in exits})
-    if quantised:
-        meaning = [
-            "It is the lead of the largest logit over the second largest, in steps of the logits' scale: 0 leaves",
-            "always, 256 never.",
-        ]
-    else:
-        named = " or ".join(rules).replace("_", " ")
-        meaning = [f"It is the {named} at the exit's temperature; INFINITY never leaves."]
+    never = max((NEVER[rule] for rule in rules), default=NEVER["margin"]) if quantised else 0
+    # an exit whose finite threshold nothing reaches is counted by patience, one at NEVER is not
+    never += "patience" in rules
+    last = str(never) if quantised else "INFINITY"
+    meanings = _LEVELS if quantised else _SCORES
+    meaning = [f"It is {meanings[rule]};" for rule in rules[:1]]
+    meaning += [f"or {meanings[rule]}, where the exit's rule is {rule};" for rule in rules[1:]]
+    meaning += [f"0 leaves always, {last} never."] if quantised else [f"{last} never leaves."]
     macros: list[str] = []
     for name in points:
         macro = identifier(name).upper()
         macros.append(macro if macro not in macros else f"{macro}_{len(macros)}")
-    last = "256" if quantised else "INFINITY"
+
+    def shown(exit: Exit, threshold: float) -> str:
+        return last if math.isinf(threshold) else threshold_text(exit, threshold)
+
     return {
         "exits": [
-            {"number": exit.exit, "place": printable(exit.place).replace("|", "/"), "rule": exit.rule} for exit in exits
+            {
+                "number": exit.exit,
+                "place": printable(exit.place).replace("|", "/"),
+                "rule": ", ".join(exit.forms).replace("class_thresholds", "by class"),
+            }
+            for exit in exits
         ],
         "points": [
             {
                 "name": printable(name),
                 "macro": macro,
-                "thresholds": [*(threshold_text(exit, t) for exit, t in zip(exits, thresholds, strict=True)), last],
-                "shown": [threshold_text(exit, t) for exit, t in zip(exits, thresholds, strict=True)],
+                "thresholds": [*(shown(exit, t) for exit, t in zip(exits, thresholds, strict=True)), last],
+                "shown": [shown(exit, t) for exit, t in zip(exits, thresholds, strict=True)],
             }
             for (name, thresholds), macro in zip(points.items(), macros, strict=True)
         ],
-        "threshold_type": "int16_t" if quantised else "float",
-        "threshold_check": "threshold >= 0 && threshold <= 256" if quantised else "threshold == threshold",
-        "never": str(NEVER) if quantised else "INFINITY",
+        "threshold_type": "int32_t" if quantised else "float",
+        "threshold_check": f"threshold >= 0 && threshold <= {never}" if quantised else "threshold == threshold",
+        "never": last,
         "confidence": meaning,
+        "patient": "patience" in rules,
+        "any_by_class": any(exit.class_thresholds for exit in exits),
     }

@@ -15,6 +15,7 @@ from eennc.ir.flat import Flat, flatten
 from eennc.ir.graph import Module
 from eennc.ir.ops.call import Call
 from eennc.ir.ops.exit import Exit
+from eennc.ir.rules import exponentials
 from eennc.ir.types import Quant, TensorType
 from eennc.ir.values import Value
 from eennc.passes.exits.solve_thresholds import NORMAL
@@ -22,11 +23,12 @@ from eennc.passes.exits.solve_thresholds import NORMAL
 
 @dataclass(frozen=True)
 class ExitCode:
-    """An exit: C expressions for its scores and its confidence."""
+    """An exit: C expressions for its scores, its confidence, and its thresholds by class, None where it has none."""
 
     number: int
     scores: str
     confidence: str
+    by_class: str | None
     comment: str
 
 
@@ -121,13 +123,25 @@ class _Layout:
     def _exit(self, op: Exit) -> ExitCode:
         evidence = self.writer.at(op.evidence)
         classes = op.evidence.type.concrete(1)[1]
-        if op.evidence.type.quant is not None:
-            confidence = f"eennc_margin_s8({evidence}, {classes})"
+        if op.rule == "patience":
+            confidence = "(float)net->run" if op.evidence.type.quant is None else "net->run"
+        elif op.evidence.type.quant is not None:
+            table = ""
+            if op.rule == "max_probability":
+                table = f", {self.writer.constant(exponentials(op.temperature, op.unit), 'exponentials')}"
+            confidence = f"eennc_{op.rule}_s8({evidence}, {classes}{table})"
         else:
             of = "_of_probabilities" if op.evidence_kind == "probabilities" else ""
             factor = c_float(float(np.float32(1 / op.temperature)))
             confidence = f"eennc_{op.rule}{of}_f32({evidence}, {classes}, {factor})"
-        return ExitCode(op.exit, self.writer.at(op.scores), confidence, f"after {printable(op.place)}")
+        by_class = self._by_class(op) if op.class_thresholds else None
+        return ExitCode(op.exit, self.writer.at(op.scores), confidence, by_class, f"after {printable(op.place)}")
+
+    def _by_class(self, op: Exit) -> str:
+        limits = np.array(op.class_thresholds, np.float32)
+        if op.evidence.type.quant is not None:
+            limits = np.array([op.levels(limit) for limit in op.class_thresholds], np.int32)
+        return self.writer.constant(limits, "thresholds")
 
 
 def operating_points(module: Module) -> dict[str, list[float]]:
@@ -141,7 +155,7 @@ def operating_points(module: Module) -> dict[str, list[float]]:
 
 
 def threshold_text(exit: Exit, threshold: float) -> str:
-    """What the C code compares with."""
+    """What the C code compares a confidence with."""
     if exit.evidence.type.quant is not None:
         return str(exit.levels(threshold))
     return "INFINITY" if math.isinf(threshold) else c_float(threshold)

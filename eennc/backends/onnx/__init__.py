@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -10,6 +11,7 @@ from annotated_types import Ge, Le
 
 from eennc.backends.base import Backend, Emitted, backend, check_batch
 from eennc.ir.graph import Graph, Module
+from eennc.ir.rules import Numbers
 from eennc.passes.base import Pass
 from eennc.passes.exits.form_segments import FormSegments
 from eennc.passes.layout.channels_last import ChannelsLast
@@ -26,6 +28,10 @@ class OnnxBackend(Backend):
 
     name: ClassVar[str] = "onnx"
     lowering: ClassVar[tuple[Pass, ...]] = (ChannelsLast(networks="quantised"), FormSegments())
+    rules: ClassVar[Mapping[Numbers, Sequence[str]]] = {
+        "float": ("max_probability", "margin", "patience", "entropy", "class_thresholds"),
+        "int8": ("max_probability", "margin", "patience", "class_thresholds"),
+    }
 
     batch: Literal[1, "free"] = 1
     """1: nested `If`, for one sample at a time. free: each sample of a batch stops at its own exit. A model whose batch

@@ -13,6 +13,7 @@ import onnx
 
 from eennc.interop.onnx.qdq import dequantised
 from eennc.interop.onnx.writer import Emitter, stored, value_info
+from eennc.ir.agreement import Memory, remembering
 from eennc.ir.graph import Module
 from eennc.ir.op import Op
 from eennc.ir.ops.add import Add
@@ -20,9 +21,9 @@ from eennc.ir.ops.call import Call
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.mul import Mul
-from eennc.ir.rules import SMALLEST_PROBABILITY
-from eennc.ir.types import UNKNOWN, DType, TensorType
-from eennc.ir.values import Result, Value
+from eennc.ir.rules import MOST, SMALLEST_PROBABILITY, exponentials
+from eennc.ir.types import UNKNOWN, Array, DType, TensorType
+from eennc.ir.values import Value
 
 DEEPEST = 20
 """Exits nested in each other. protobuf reads messages nested 100 deep; an `If` takes three levels, so 31 exits is the
@@ -60,6 +61,7 @@ class Form:
         self.ops: Sequence[Op] = module.main.ops
         self.exits = sum(isinstance(op, Exit) for op in self.ops)
         self.deepest = deepest
+        self.remembering = remembering(module.main, DType.I64)
         scores = module.main.returns[0].type
         self.scores = scores if scores.quant is None else TensorType(scores.shape)
 
@@ -94,41 +96,106 @@ class Form:
         """Whether the exit fires, by the rule of `ee.exit`: for each sample, bool [n], or for the only one, bool [] or
         [1].
         """
+        if (known := self.remembering[op]).here is not None:
+            self._remember(op, emitter, known.here, known.before)
+            if op.rule == "patience":
+                return self._reaches(op, emitter, emitter.name_of(known.here.run), np.array(op.limits, np.float32))
+        rule = self._integers if op.evidence.type.quant is not None else self._floats
+        return rule(op, emitter, [emitter.constant(np.array([1]), f"{op.place}.axes")] if per_sample else [])
+
+    def _remember(self, op: Exit, emitter: Emitter, here: Memory, before: Memory | None) -> None:
+        """Write what patience makes of an exit: the class it names, and one more than the run before where it is that
+        one's class.
+        """
+        hint = f"{op.place}.agreement"
+        named = emitter.node("ArgMax", [self.real(op.scores, emitter)], hint=hint, axis=-1, keepdims=0)
+        # the first exit agrees with itself: a run for each sample of whatever batch
+        last = named if before is None else emitter.name_of(before.named)
+        run = emitter.node("Equal", [named, last], hint=hint)
+        run = emitter.node("Cast", [run], hint=hint, to=onnx.TensorProto.FLOAT)
+        if before is not None:
+            run = emitter.node("Mul", [run, emitter.name_of(before.run)], hint=hint)
+            run = emitter.node("Add", [run, emitter.constant(np.array(1, np.float32), f"{hint}.one")], hint=hint)
+        emitter.names.update({here.named: named, here.run: run})
+
+    def passed(self, op: Exit) -> list[tuple[Value, Value]]:
+        """What goes past an exit: each value before it, and the one that it is behind."""
+        return [*zip(op.carry, op.results, strict=True), *self.remembering[op].carried]
+
+    def enter(self, op: Exit, names: Sequence[str], emitter: Emitter) -> None:
+        """In the branch behind an exit: what went past it is called `names` there."""
+        for (_, behind), name in zip(self.passed(op), names, strict=True):
+            emitter.names[behind] = self.carried(behind, name, emitter)
+
+    def _floats(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
         hint = f"{op.place}.confidence"
-        integers = op.evidence.type.quant is not None
-        value = self.real(op.evidence, emitter)
-
-        def scalar(number: float, role: str) -> str:
-            return emitter.constant(np.array(number, np.float32), f"{op.place}.{role}")
-
-        if not integers and op.evidence.type.dtype != DType.F32:
+        limits = np.array(op.limits, np.float32)
+        value = emitter.name_of(op.evidence)
+        if op.evidence.type.dtype != DType.F32:
             value = emitter.node("Cast", [value], hint=hint, to=onnx.TensorProto.FLOAT)
         if op.evidence_kind == "probabilities":
-            value = emitter.node("Max", [value, scalar(float(SMALLEST_PROBABILITY), "least")], hint=hint)
-            value = emitter.node("Log", [value], hint=hint)
-        axes = [emitter.constant(np.array([1]), f"{hint}.axes")] if per_sample else []
+            least = emitter.constant(np.array(SMALLEST_PROBABILITY), f"{op.place}.least")
+            value = emitter.node("Log", [emitter.node("Max", [value, least], hint=hint)], hint=hint)
         if op.rule == "margin":
-            two = emitter.constant(np.array([2]), f"{hint}.two")
-            value, _ = emitter.node("TopK", [value, two], 2, hint=hint, axis=-1)
+            value = self._lead(op, emitter, value, 1 / op.temperature)
+            return self._reaches(op, emitter, value, limits)
+        if op.temperature != 1:
+            scale = emitter.constant(np.array(1 / op.temperature, np.float32), f"{op.place}.scale")
+            value = emitter.node("Mul", [value, scale], hint=hint)
+        if op.rule == "entropy":
+            # -H, against what the score's limits are there
+            logs = emitter.node("LogSoftmax", [value], hint=hint, axis=-1)
+            parts = emitter.node("Mul", [emitter.node("Exp", [logs], hint=hint), logs], hint=hint)
+            value = emitter.node("ReduceSum", [parts, *axes], hint=hint, keepdims=0)
+            return self._reaches(op, emitter, value, (limits - 1) * np.log(np.float32(op.classes)))
+        value = emitter.node("Softmax", [value], hint=hint, axis=-1)
+        value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
+        return self._reaches(op, emitter, value, limits)
+
+    def _integers(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
+        """The rule's levels, in numbers that the runtime cannot round."""
+        hint = f"{op.place}.confidence"
+        limits = np.array([op.levels(limit) for limit in op.limits], np.int32)
+        if op.rule == "margin":
+            value = self._lead(op, emitter, self.real(op.evidence, emitter), 1)
             # halfway between two integer steps, floats cannot round to the other side
-            limit = (op.levels() - 0.5) * op.unit if integers else op.threshold
-            factors = np.array([1, -1], np.float32) * np.float32(1 if integers else 1 / op.temperature)
-            # one product for the difference and the temperature: each node costs a microsecond
-            value = emitter.node("MatMul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
+            return self._reaches(op, emitter, value, ((limits - 0.5) * op.unit).astype(np.float32))
+        value = emitter.node("Cast", [emitter.name_of(op.evidence)], hint=hint, to=onnx.TensorProto.INT32)
+        last = emitter.constant(np.array([1]), f"{hint}.axes")
+        largest = emitter.node("ReduceMax", [value, last], hint=hint)
+        behind = emitter.node("Sub", [largest, value], hint=hint)
+        table = emitter.constant(exponentials(op.temperature, op.unit), f"{op.place}.exponentials")
+        value = emitter.node("Gather", [table, behind], hint=hint)
+        value = emitter.node("ReduceSum", [value, *axes], hint=hint, keepdims=0)
+        most = emitter.constant(np.array(MOST, np.int32), f"{op.place}.most")
+        value = emitter.node("Sub", [most, emitter.node("Min", [value, most], hint=hint)], hint=hint)
+        return self._reaches(op, emitter, value, limits)
+
+    def _lead(self, op: Exit, emitter: Emitter, value: str, factor: float) -> str:
+        """The largest number less the second largest, times a factor."""
+        hint = f"{op.place}.confidence"
+        two = emitter.constant(np.array([2]), f"{hint}.two")
+        value, _ = emitter.node("TopK", [value, two], 2, hint=hint, axis=-1)
+        factors = np.array([1, -1], np.float32) * np.float32(factor)
+        # one product for the difference and the temperature: each node costs a microsecond
+        return emitter.node("MatMul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
+
+    def _reaches(self, op: Exit, emitter: Emitter, value: str, limits: Array) -> str:
+        """Whether a score is at least its limit, of which there is one, or one for each class."""
+        hint = f"{op.place}.threshold"
+        if op.class_thresholds:
+            named = emitter.node("ArgMax", [self.real(op.scores, emitter)], hint=hint, axis=-1, keepdims=0)
+            limit = emitter.node("Gather", [emitter.constant(limits, f"{hint}.by_class"), named], hint=hint)
         else:
-            limit = op.threshold
-            if op.temperature != 1:
-                value = emitter.node("Mul", [value, scalar(1 / op.temperature, "scale")], hint=hint)
-            value = emitter.node("Softmax", [value], hint=hint, axis=-1)
-            value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
-        return emitter.node("GreaterOrEqual", [value, scalar(limit, "threshold")], hint=f"{op.place}.leaves")
+            limit = emitter.constant(limits.reshape(()), hint)
+        return emitter.node("GreaterOrEqual", [value, limit], hint=f"{op.place}.leaves")
 
     @staticmethod
     def real(value: Value, emitter: Emitter) -> str:
         """The name of a value's real numbers."""
         return emitter.name_of(value) if value.type.quant is None else dequantised(emitter, value)
 
-    def carried(self, value: Result, name: str, emitter: Emitter) -> str:
+    def carried(self, value: Value, name: str, emitter: Emitter) -> str:
         """The carried value `name` as the branch's own ops should take it.
 
         A residual block behind an exit takes it in a convolution and in an addition. onnxruntime brings it into its
@@ -179,7 +246,7 @@ class Form:
 
     def state_types(self, op: Exit) -> list[TensorType]:
         """What a pause behind an exit returns besides the answer."""
-        return [self.resume_type, *(opened(value.type) for value in op.carry)]
+        return [self.resume_type, *(opened(behind.type) for _, behind in self.passed(op))]
 
     def nothing(self, type: TensorType, emitter: Emitter) -> str:
         """A tensor of this type for no sample; of rank 0, a false."""

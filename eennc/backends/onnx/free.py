@@ -56,12 +56,12 @@ class Free(Form):
         rows = on.node("Transpose", [on.node("NonZero", [stays], hint=f"{place}.rows")], hint=f"{place}.rows")
         names = [
             on.node("Compress", [emitter.name_of(value), stays], hint=f"{place}.survivors", axis=0)
-            for value in op.carry
+            for value, _ in self.passed(op)
         ]
         if self.pauses(op, depth):
             later = Answer(here.parts, op, (rows, *names))
         else:
-            self._enter(op, names, on)
+            self.enter(op, names, on)
             later = self._merged(op, here, rows, self.stretch(on, op, depth + 1), on)
         return self.branched(
             op,
@@ -79,15 +79,11 @@ class Free(Form):
         zero = emitter.constant(np.array(0), f"{paused.place}.zero")
         any_left = emitter.node("Greater", [count, zero], hint=f"{paused.place}.any_left")
         on = emitter.child()
-        self._enter(paused, names, on)
+        self.enter(paused, names, on)
         later = self._merged(paused, here, rows, self.stretch(on, paused, 0), on)
         on_branch = Branch(f"{paused.place} resumes", on, later)
         there = Branch(f"{paused.place} has left", emitter.child(), here)
         return self.branched(paused, emitter, any_left, on_branch, there)
-
-    def _enter(self, op: Exit, names: list[str], emitter: Emitter) -> None:
-        for result, name in zip(op.results, names, strict=True):
-            emitter.names[result] = self.carried(result, name, emitter)
 
     def _merged(self, op: Exit, here: Answer, rows: str, later: Answer, emitter: Emitter) -> Answer:
         """The answers `here` with those of the rows that went on."""

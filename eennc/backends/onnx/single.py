@@ -32,20 +32,21 @@ class Single(Form):
 
     def exit(self, op: Exit, emitter: Emitter, depth: int) -> Answer:
         """If the exit fires, its scores; else the rest."""
+        leaves = self.leaves(op, emitter, per_sample=False)
         stop = emitter.child()
         here = self.answer(stop, op.scores, op.exit)
         on = emitter.child()
-        names = [emitter.name_of(value) for value in op.carry]
+        names = [emitter.name_of(value) for value, _ in self.passed(op)]
         if self.pauses(op, depth):
             going = on.constant(np.array(True), "goes_on")
             later = Answer(self.answer(on, op.scores, op.exit).parts, op, (going, *names))
         else:
-            self._enter(op, names, on)
+            self.enter(op, names, on)
             later = self.stretch(on, op, depth + 1)
         return self.branched(
             op,
             emitter,
-            self.leaves(op, emitter, per_sample=False),
+            leaves,
             Branch(f"{op.place} leaves", stop, here),
             Branch(f"{op.place} goes on", on, later),
         )
@@ -53,13 +54,9 @@ class Single(Form):
     def resumed(self, answer: Answer, paused: Exit, emitter: Emitter) -> Answer:
         """If the network goes on, the rest; else the answer that is there."""
         on = emitter.child()
-        self._enter(paused, answer.state[1:], on)
+        self.enter(paused, answer.state[1:], on)
         later = self.stretch(on, paused, 0)
         here = Answer(answer.parts)
         on_branch = Branch(f"{paused.place} resumes", on, later)
         there = Branch(f"{paused.place} has left", emitter.child(), here)
         return self.branched(paused, emitter, answer.state[0], on_branch, there)
-
-    def _enter(self, op: Exit, names: tuple[str, ...] | list[str], emitter: Emitter) -> None:
-        for result, name in zip(op.results, names, strict=True):
-            emitter.names[result] = self.carried(result, name, emitter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -9,6 +10,7 @@ from typing import ClassVar, Literal
 from eennc.backends.base import Backend, Emitted, backend, check_batch
 from eennc.ir.graph import Graph, Module
 from eennc.ir.ops.opaque import Opaque
+from eennc.ir.rules import Numbers
 from eennc.passes.base import Pass
 from eennc.passes.exits.form_segments import FormSegments
 from eennc.passes.layout.channels_last import ChannelsLast
@@ -26,6 +28,10 @@ class TfliteBackend(Backend):
 
     name: ClassVar[str] = "tflite"
     lowering: ClassVar[tuple[Pass, ...]] = (ChannelsLast(), FormSegments())
+    rules: ClassVar[Mapping[Numbers, Sequence[str]]] = {
+        "float": ("max_probability", "margin", "patience", "entropy", "class_thresholds"),
+        "int8": ("max_probability", "margin", "patience", "class_thresholds"),
+    }
 
     io: Literal["float", "int8"] = "float"
     """What a quantised network takes and gives: floats, or the integers themselves."""

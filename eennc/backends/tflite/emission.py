@@ -11,6 +11,7 @@ import numpy as np
 from eennc.artifact import plain
 from eennc.backends.tflite.decision import leaves
 from eennc.interop.tflite.builder import Builder, Subgraph
+from eennc.ir.agreement import remembering
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import Op
@@ -44,7 +45,7 @@ def early_exit_model(module: Module, *, io: str = "float") -> bytes:
 
 
 def _facts(module: Module) -> object:
-    shown = ("exit", "place", "rule", "temperature", "threshold")
+    shown = ("exit", "place", "rule", "temperature", "threshold", "class_thresholds")
     exits = [{name: op.attrs[name] for name in shown} for op in exits_of(module.main)]
     return plain({"version": version("eennc"), "scores": module.attributes.get("scores", "logits"), "exits": exits})
 
@@ -97,6 +98,7 @@ class _Network:
         self.module = module
         self.builder = builder
         self.ops = module.main.ops
+        self.remembering = remembering(module.main, DType.I32)
         self.inlined: set[Op] = set()
         """Ops that need not be written: the input comes as they would make it."""
 
@@ -122,15 +124,17 @@ class _Network:
             emit.bind(result, emit.of(value))
 
     def _exit(self, op: Exit, number: int, emit: Subgraph) -> tuple[int, int]:
-        condition = leaves(op, emit)
-        passed = list(dict.fromkeys([op.scores, *op.carry]))
+        known = self.remembering[op]
+        condition = leaves(op, emit, known)
+        pairs = [*zip(op.carry, op.results, strict=True), *known.carried]
+        passed = list(dict.fromkeys([op.scores, *(value for value, _ in pairs)]))
         stop = self.builder.subgraph(f"{op.place} leaves")
         taken = _bound(stop, passed)
         # what goes into the branch comes out of it: no operator
         stop.finish(taken, [stop.of(op.scores), _number(stop, op.exit)])
         on = self.builder.subgraph(f"{op.place} goes on")
         taken = _bound(on, passed)
-        for value, result in zip(op.carry, op.results, strict=True):
+        for value, result in pairs:
             on.bind(result, on.of(value))
         on.finish(taken, self.stretch(on, number + 1))
         scores = emit.tensor(op.scores.type, f"{op.place}/answer")

@@ -9,12 +9,9 @@ import numpy as np
 
 from eennc.ir.fields import choice, integer, number, numbers, optional_tensor, tensor, tensors, text
 from eennc.ir.op import Op, op
-from eennc.ir.rules import Kind, Rule, confidence
+from eennc.ir.rules import CLASS_THRESHOLDS, FORMS, Agreement, Kind, Numbers, Rule, agreement, confidence, first_level
 from eennc.ir.types import Array, FloatArray, TensorType
 from eennc.ir.values import Value
-
-NEVER = 256
-"""More levels than two int8 numbers can be apart."""
 
 
 @op("ee.exit")
@@ -24,10 +21,15 @@ class Exit(Op):
     carried value, of the same type.
 
     `kind` says what `scores` [N, classes] are: logits or probabilities. The rule (`eennc.ir.rules`) looks at `logits`
-    where they are given, else at `scores`. Both are floats, or int8 with a quantisation; then the rule is `margin`. A
-    threshold of inf never fires. `points` are its thresholds at the module's other operating points, in the order of
-    the module's attribute `points`. `exit` numbers the exits from 0 in the order of the data flow, `place` names the
-    tensor it stands behind.
+    where they are given, else at `scores`. Both are floats, or int8 with a quantisation, and then logits. The rule
+    `patience` looks at the classes that this exit and the ones before it name: its score is how many in a row name the
+    same, its threshold a whole number. A threshold of inf never fires, and such an exit does not count for patience:
+    nobody runs its head.
+
+    `class_thresholds`, one per class or none, are thresholds that a sample must reach besides, by the class that the
+    scores name, the first of equals; not of patience. `points` are the thresholds at the module's other operating
+    points, in the order of the module's attribute `points`. `exit` numbers the exits from 0 in the order of the data
+    flow, `place` names the tensor it stands behind.
     """
 
     pure = False
@@ -41,6 +43,7 @@ class Exit(Op):
     rule = choice(*get_args(Rule), default="max_probability")
     temperature = number(1.0)
     threshold = number(math.inf)
+    class_thresholds = numbers(())
     points = numbers(())
 
     def verify(self) -> None:
@@ -58,8 +61,16 @@ class Exit(Op):
         for name, value in (("scores", self.scores), ("logits", self.logits)):
             if value is not None and not value.type.dtype.is_float and value.type.quant is None:
                 raise self.fail(f"operand '{name}' must be floats or quantised, not {value.type}")
-        if self.evidence.type.quant is not None and (self.rule != "margin" or self.evidence_kind != "logits"):
-            raise self.fail("on quantised numbers the rule must be the margin of logits")
+        if self.evidence.type.quant is not None and self.evidence_kind != "logits":
+            raise self.fail("on quantised numbers the rule must look at logits")
+        if self.rule not in FORMS[self.numbers]:
+            raise self.fail(f"the rule {self.rule} has no form for {self.numbers} logits")
+        if self.rule == "entropy" and self.classes == 1:
+            raise self.fail("entropy needs two classes")
+        if self.class_thresholds and (self.rule == "patience" or len(self.class_thresholds) != self.classes):
+            raise self.fail(f"class_thresholds must be one for each of {self.classes} classes, and none for patience")
+        if self.rule == "patience" and self.counts and not self.threshold.is_integer():
+            raise self.fail(f"the threshold of patience must be a whole number of exits, not {self.threshold:g}")
 
     def infer(self) -> tuple[TensorType, ...]:
         """The carried types."""
@@ -85,16 +96,58 @@ class Exit(Op):
         quant = self.evidence.type.quant
         return 1.0 if quant is None else quant.scale
 
+    @property
+    def counts(self) -> bool:
+        """Whether it can fire. One that cannot is none to `patience`."""
+        return self.threshold < math.inf
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return int(self.scores.type.shape[1])
+
+    @property
+    def numbers(self) -> Numbers:
+        """What the rule looks at."""
+        return "float" if self.evidence.type.quant is None else "int8"
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """What a backend must be able to write, of `eennc.ir.rules.FORMS`."""
+        return (self.rule, CLASS_THRESHOLDS) if self.class_thresholds else (self.rule,)
+
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """The scores from which on it fires: one for all classes, or one for each."""
+        return tuple(max(self.threshold, limit) for limit in self.class_thresholds) or (self.threshold,)
+
+    def remember(self, scores: Array, before: Agreement | None) -> Agreement | None:
+        """What `patience` knows of each sample behind this exit; `before`: behind the exit before it."""
+        return agreement(scores, before) if self.counts else before
+
+    def leaves(self, scores: Array, evidence: Array, before: Agreement | None) -> Array:
+        """Whether each sample leaves, bool [n], from `scores` and `evidence` [n, classes], and what `patience` knew
+        before this exit.
+        """
+        if not self.counts:
+            return np.zeros(len(scores), bool)
+        patient = self.rule == "patience"
+        score = agreement(scores, before).runs.astype(np.float32) if patient else self.confidence(evidence)
+        limits = np.array(self.limits, np.float32)
+        return score >= (limits[scores.argmax(axis=1)] if self.class_thresholds else limits)
+
     def confidence(self, evidence: Array) -> FloatArray:
-        """The rule's score of each sample, float32 [n], from `evidence` [n, classes]."""
-        return confidence(cast(Rule, self.rule), evidence, self.evidence_kind, self.temperature, self.unit)
+        """The rule's score of each sample, float32 [n], from `evidence` [n, classes], integers or the real numbers that
+        they stand for; not of `patience`.
+        """
+        unit = self.unit if evidence.dtype.kind == "i" else 1.0
+        return confidence(cast(Rule, self.rule), evidence, self.evidence_kind, self.temperature, unit)
 
     def levels(self, threshold: float | None = None) -> int:
-        """On quantised evidence: by how many steps the largest logit must lead for the exit to fire; 256 is never.
+        """On quantised evidence: the level (`eennc.ir.rules.levels`) from which on the exit fires.
 
         What integer code compares with; fires for the same samples as `confidence` against the threshold (None: the
         exit's own).
         """
-        limit = np.float32(self.threshold if threshold is None else threshold)
-        steps = np.arange(NEVER, dtype=np.float32) * np.float32(self.unit / self.temperature)
-        return int(np.searchsorted(steps, limit, side="left"))
+        limit = self.threshold if threshold is None else threshold
+        return first_level(cast(Rule, self.rule), limit, self.temperature, self.unit)

@@ -13,9 +13,11 @@ from eennc.ir.cuts import all_evidence, all_scores, exits_of
 from eennc.ir.graph import Module
 from eennc.ir.ops.exit import Exit
 from eennc.ir.rules import Kind, Rule
+from eennc.ir.types import Array
 from eennc.passes.base import Context
 from eennc.passes.cost import costs_of
 from eennc.passes.execution import answers
+from eennc.passes.exits.patience import PatienceTable
 from eennc.policy.table import ScoreTable, Tables
 from eennc.support.diagnostics import UserError
 
@@ -38,7 +40,8 @@ def score_tables(module: Module, ctx: Context) -> Tables:
 
 
 def score_table(module: Module, split: Split, ctx: Context) -> ScoreTable:
-    """The scores on one split, float32 [exits + 1, n, classes], and what the exits' rule looks at.
+    """The scores on one split, [exits + 1, n, classes], and what the exits' rule looks at: float32, or the int8 of a
+    quantised network, by which `confidence` takes the rule's integer form.
 
     Raises UserError where exits have different rules.
     """
@@ -47,23 +50,29 @@ def score_table(module: Module, split: Split, ctx: Context) -> ScoreTable:
     graph = all_evidence(module.main) if apart else all_scores(module.main)
     labels = split.labels
     # thresholds and temperatures are in the exits, which this graph has not
-    key = key_of("scores", 2, Module("scores", graph).fingerprint(), Split("", split.x).digest)
+    key = key_of("scores", 3, Module("scores", graph).fingerprint(), Split("", split.x).digest)
     stored = ctx.cache.arrays(
         "scores",
         key,
-        lambda: {"scores": np.stack(answers(module, graph, split.x, ctx.progress)).astype(np.float32, copy=False)},
+        lambda: {"scores": _stacked(answers(module, graph, split.x, ctx.progress))},
     )
-    return ScoreTable(
+    rule = _one_rule(exits)
+    return (PatienceTable if rule == "patience" else ScoreTable)(
         split=split.name,
         scores=stored["scores"][: len(exits) + 1],
         labels=labels,
         kind=cast(Kind, module.attributes["scores"]),
         groups=split.groups,
         weights=split.weights,
-        rule=_one_rule(exits),
+        rule=rule,
         evidence=stored["scores"][len(exits) + 1 :] if apart else None,
         unit=exits[0].unit if exits else 1.0,
     )
+
+
+def _stacked(found: Sequence[Array]) -> Array:
+    stacked = np.stack(found)
+    return stacked if stacked.dtype == np.int8 else stacked.astype(np.float32, copy=False)
 
 
 def _one_rule(exits: Sequence[Exit]) -> Rule:

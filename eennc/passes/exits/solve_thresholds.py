@@ -14,8 +14,10 @@ from eennc.ir.graph import Module
 from eennc.ir.rules import Rule
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import annotate
+from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
+from eennc.passes.exits.set_rule import set_rule
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Metric, Statistic
 from eennc.policy.summary import TIED, OperatingPoint, operating_point, summarise
@@ -48,8 +50,8 @@ class SolveThresholds(Pass):
     policy on the samples that chose it, the choice not accounted for: on new data the limit is broken more often than
     in 5 % of cases, the more so the more exits and the fewer samples there are."""
     rule: Rule | None = None
-    """How an exit decides: by the largest probability or by the lead of the largest logit, at a temperature that is
-    fitted; none: by the rule that the exits have."""
+    """How an exit decides (`eennc --list rules`), at a temperature that is fitted; none: by the rule that the exits
+    have. patience has one threshold, and exits are left out at the end of the network only."""
     thresholds: Literal["shared", "per-exit"] = "shared"
     """One threshold on temperature-scaled confidence, or one per exit."""
     solver: Literal["auto", "exact", "descent", "independent"] = "auto"
@@ -72,21 +74,37 @@ class SolveThresholds(Pass):
         if self.thresholds == "shared" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
 
+    def preview(self, module: Module) -> Module:
+        """With the rule set."""
+        if self.rule is None:
+            return module
+        copy = module.copy()
+        set_rule(copy, self.rule)
+        return copy
+
     def run(self, module: Module, ctx: Context) -> bool:
         """Set thresholds and temperatures, and remove the exits that do not stay."""
         from eennc.policy.solve import solve  # numba is slow to import
 
         if module.stage == "segmented":
             raise UserError("solve-thresholds: the module is segmented already", hint="put it before form-segments")
-        for exit in exits_of(module.main):
-            if self.rule is not None and self.rule != "margin" and exit.evidence.type.quant is not None:
-                raise UserError(
-                    f"solve-thresholds: exit {exit.exit} ('{exit.place}') is quantised, and its rule can only be margin"
-                )
-            exit.attrs["rule"] = self.rule or exit.rule
+        if self.rule is not None:
+            set_rule(module, self.rule)
         tables = score_tables(module, ctx)
+        patient = isinstance(tables.calibration, PatienceTable)
+        if patient and (self.thresholds != "shared" or self.solver != "auto"):
+            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
 
         def solve_for(limit: float, known: Policy | None = None, among: Tables = tables) -> Policy:
+            if isinstance(among.calibration, PatienceTable):
+                return solve_patience(
+                    among.calibration,
+                    among.costs,
+                    limit=limit,
+                    metric=self.metric,
+                    statistic=self.statistic,
+                    max_exits=self.max_exits,
+                )
             return solve(
                 among.calibration,
                 among.costs,
@@ -110,6 +128,7 @@ class SolveThresholds(Pass):
         ):
             exit.attrs["temperature"] = temperature
             exit.attrs["threshold"] = threshold
+            exit.attrs["class_thresholds"] = ()
             exit.origin = exit.origin.via(self.name)
             if policy.active[exit.exit]:
                 kept.append(exit.exit)
@@ -135,7 +154,7 @@ class SolveThresholds(Pass):
                 f"more than the limit of {self.limit:g}"
             )
         for head in summary.calibration.heads:
-            if head.kept and head.tied > TIED:
+            if head.kept and head.tied > TIED and not patient:
                 ctx.progress.warn(
                     f"exit '{head.place}': {head.tied:.0%} of the calibration samples share the highest confidence: "
                     "no threshold can tell them apart"

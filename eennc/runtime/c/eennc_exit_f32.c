@@ -35,18 +35,36 @@ static float margin(const float *z, int32_t classes, float factor, int probabili
     return (first - second) * factor;
 }
 
-static float max_probability(const float *z, int32_t classes, float factor, int probabilities)
+static float largest(const float *z, int32_t classes, float factor, int probabilities)
 {
-    float largest = logit(z, 0, probabilities) * factor;
+    float found = logit(z, 0, probabilities) * factor;
     for (int32_t c = 1; c < classes; c++) {
         const float next = logit(z, c, probabilities) * factor;
-        largest = next > largest ? next : largest;
+        found = next > found ? next : found;
     }
+    return found;
+}
+
+static float max_probability(const float *z, int32_t classes, float factor, int probabilities)
+{
+    const float top = largest(z, classes, factor, probabilities);
     float sum = 0.0f;
     for (int32_t c = 0; c < classes; c++) {
-        sum += expf(logit(z, c, probabilities) * factor - largest);
+        sum += expf(logit(z, c, probabilities) * factor - top);
     }
     return 1.0f / sum;
+}
+
+static float entropy(const float *z, int32_t classes, float factor, int probabilities)
+{
+    const float top = largest(z, classes, factor, probabilities);
+    float sum = 0.0f, weighted = 0.0f;
+    for (int32_t c = 0; c < classes; c++) {
+        const float behind = logit(z, c, probabilities) * factor - top, part = expf(behind);
+        sum += part;
+        weighted += part * behind;
+    }
+    return 1.0f - (logf(sum) - weighted / sum) / logf((float)classes);
 }
 
 float eennc_margin_f32(const float *logits, int32_t classes, float factor)
@@ -67,4 +85,14 @@ float eennc_margin_of_probabilities_f32(const float *probabilities, int32_t clas
 float eennc_max_probability_of_probabilities_f32(const float *probabilities, int32_t classes, float factor)
 {
     return max_probability(probabilities, classes, factor, 1);
+}
+
+float eennc_entropy_f32(const float *logits, int32_t classes, float factor)
+{
+    return entropy(logits, classes, factor, 0);
+}
+
+float eennc_entropy_of_probabilities_f32(const float *probabilities, int32_t classes, float factor)
+{
+    return entropy(probabilities, classes, factor, 1);
 }

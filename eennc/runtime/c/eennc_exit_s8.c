@@ -25,3 +25,13 @@ int16_t eennc_margin_s8(const int8_t *logits, int32_t classes)
     }
     return (int16_t)(first - second);
 }
+
+int32_t eennc_max_probability_s8(const int8_t *logits, int32_t classes, const int32_t *exponentials)
+{
+    const int32_t most = 1 << 24, largest = logits[eennc_best_s8(logits, classes)];
+    int32_t level = most;
+    for (int32_t c = 0; c < classes && level > 0; c++) {
+        level -= exponentials[largest - logits[c]];
+    }
+    return level > 0 ? level : 0;
+}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bare_exits import bare
 from c_runs import WARNINGS, HostC, compiler, emit, given, lowered, sources
 from quantised_eenns import quantised
 from random_eenns import CLASSES, eenn, samples
@@ -21,6 +22,7 @@ from eennc.ir.graph import Graph, Module
 from eennc.ir.interpreter import run_module
 from eennc.ir.op import Origin
 from eennc.ir.ops.opaque import Opaque
+from eennc.ir.rules import CLASS_THRESHOLDS, FORMS
 from eennc.ir.types import TensorType
 from eennc.ir.values import Argument
 from eennc.passes.base import Context
@@ -31,11 +33,12 @@ from eennc.support.diagnostics import UserError
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
+INTEGER_RULES = ["max_probability", "margin"]
 HOSTILE = ['x*/ system("rm") /*', 'a";', "new\nline", "größe", "while", "??/", "\\", "%s{{ 7 * 7 }}", "n" * 4000, ""]
 
 
-def integers(seed: int = 0, exits: int = 2, dims: int = 2, **options: object) -> Module:
-    return quantised(eenn(seed, exits, dims=dims, rule="margin", **options), dims)
+def integers(seed: int = 0, exits: int = 2, dims: int = 2, rule: str = "margin", **options: object) -> Module:
+    return quantised(eenn(seed, exits, dims=dims, **options), dims, rule)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +54,9 @@ def host(network: Module, tmp_path: Path) -> HostC:
 @pytest.mark.parametrize("dims", [1, 2])
 @pytest.mark.parametrize("exits", [0, 1, 4])
 @pytest.mark.parametrize("device", ["cortex-m0", "cortex-m4", "cortex-m55"])
-def test_integers_are_those_of_the_reference(dims: int, exits: int, device: str, tmp_path: Path) -> None:
-    module = integers(exits, exits, dims)
+@pytest.mark.parametrize("rule", INTEGER_RULES)
+def test_integers_are_those_of_the_reference(dims: int, exits: int, device: str, rule: str, tmp_path: Path) -> None:
+    module = integers(exits, exits, dims, rule)
     x = samples(60, dims, seed=1)
     wanted = run_module(module, [x])
     spec = emit(module, tmp_path, device=device)
@@ -63,7 +67,7 @@ def test_integers_are_those_of_the_reference(dims: int, exits: int, device: str,
     assert len(set(exit)) == exits + 1
 
 
-@pytest.mark.parametrize("rule", ["max_probability", "margin"])
+@pytest.mark.parametrize("rule", ["max_probability", "margin", "entropy"])
 @pytest.mark.parametrize(("kind", "evident"), [("logits", False), ("probabilities", False), ("probabilities", True)])
 def test_floats_keep_the_contract(kind: str, rule: str, evident: bool, tmp_path: Path) -> None:
     module = eenn(5, 3, kind=kind, rule=rule, evident=evident)
@@ -89,10 +93,12 @@ def test_floats_around_integers(network: Module, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gcc", "clang"])
+@pytest.mark.parametrize("rules", [True, False])
 @pytest.mark.parametrize("integer", [True, False])
-def test_no_warnings_and_no_state(name: str, integer: bool, network: Module, tmp_path: Path) -> None:
+def test_no_warnings_and_no_state(name: str, integer: bool, rules: bool, network: Module, tmp_path: Path) -> None:
     cc = compiler(name)
-    spec = emit(network if integer else eenn(0, 2), tmp_path)
+    plain = network if integer else eenn(0, 2)
+    spec = emit(all_rules(0.1 if integer else None) if rules else plain, tmp_path)
     for source in sources(tmp_path):
         for extra in (["-O0"], ["-O3"], ["-O2", "-DEENNC_PLAIN"]):
             command = [cc, *WARNINGS, "-Wshadow", "-Wstrict-prototypes", "-Wvla", *extra, "-fno-pic", "-c", source]
@@ -172,12 +178,12 @@ def test_a_deadline_gives_the_best_so_far(host: HostC, network: Module) -> None:
 def test_thresholds_at_run_time(host: HostC, network: Module) -> None:
     x = samples(40, seed=6)
     for exit in range(3):
-        assert host.call("set_threshold", host.net, exit, ctypes.c_int16(256)) == 0
+        assert host.call("set_threshold", host.net, exit, ctypes.c_int32(256)) == 0
     assert set(host.run(given(x, host.spec))[1]) == {3}
     changed = network.copy()
     for exit, op in enumerate(exits_of(changed.main)):
         op.attrs["threshold"] = op.threshold * 2
-        assert host.call("set_threshold", host.net, exit, ctypes.c_int16(op.levels())) == 0
+        assert host.call("set_threshold", host.net, exit, ctypes.c_int32(op.levels())) == 0
     np.testing.assert_array_equal(host.run(given(x, host.spec))[1], run_module(changed, [x]).exit)
     assert host.call("set_point", host.net, 0) == 0
     np.testing.assert_array_equal(host.run(given(x, host.spec))[1], run_module(network, [x]).exit)
@@ -219,7 +225,7 @@ def test_misuse_is_told(host: HostC) -> None:
     assert host.call("step", None) == -1
     assert host.call("result", fresh, host.result) == -4
     for exit, threshold in ((-1, 3), (3, 3), (0, -1), (0, 257)):
-        assert host.call("set_threshold", host.net, exit, ctypes.c_int16(threshold)) == -5
+        assert host.call("set_threshold", host.net, exit, ctypes.c_int32(threshold)) == -5
     assert host.call("set_point", host.net, 1) == -5
     assert host.call("set_point", host.net, -1) == -5
     assert host.call("set_point", fresh, 0) == -4
@@ -268,10 +274,19 @@ def test_hostile_names_give_the_same_code(name: str, tmp_path: Path) -> None:
             assert max(map(len, text.splitlines())) < 250
 
 
+def all_rules(scale: float | None) -> Module:
+    """An exit of each rule, one with thresholds by class."""
+    forms = [form for form in FORMS["float" if scale is None else "int8"] if form != CLASS_THRESHOLDS]
+    exits = [{"rule": rule, "threshold": 2.0} for rule in forms]
+    return bare(3, [*exits, {"rule": "margin", "threshold": 0.0, "class_thresholds": [1.0, 2.0, 3.0]}], scale)
+
+
+@pytest.mark.parametrize("rules", [True, False])
 @pytest.mark.parametrize("integer", [True, False])
-def test_clang_tidy_finds_nothing(integer: bool, network: Module, tmp_path: Path) -> None:
+def test_clang_tidy_finds_nothing(integer: bool, rules: bool, network: Module, tmp_path: Path) -> None:
     tidy = compiler("clang-tidy")
-    emit(network if integer else eenn(0, 2), tmp_path)
+    plain = network if integer else eenn(0, 2)
+    emit(all_rules(0.1 if integer else None) if rules else plain, tmp_path)
     done = subprocess.run([tidy, "--quiet", *sources(tmp_path), "--", "-std=c99"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
 

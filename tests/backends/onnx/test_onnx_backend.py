@@ -22,6 +22,8 @@ from eennc.passes.base import Context
 from eennc.passes.layout.channels_last import ChannelsLast
 from eennc.support.diagnostics import UserError
 
+INTEGER_RULES = ["max_probability", "margin"]
+
 
 def compared(module: Module, x: np.ndarray, *, free: bool, **options: int) -> np.ndarray:
     """Emit `module`, check it, run it on `x`, compare with the interpreter; returns the exits taken."""
@@ -57,7 +59,7 @@ def test_every_sample_leaves_where_the_interpreter_says(exits: int, dims: int, k
 
 @settings(max_examples=15)
 @given(
-    rule=st.sampled_from(["max_probability", "margin"]),
+    rule=st.sampled_from(["max_probability", "margin", "entropy"]),
     seed=st.integers(0, 99),
     exits=st.integers(0, 4),
     dims=st.integers(1, 2),
@@ -72,7 +74,7 @@ def test_any_network(rule: str, seed: int, exits: int, dims: int, kind: str, fre
 
 
 @pytest.mark.parametrize("free", [False, True])
-@pytest.mark.parametrize("rule", ["max_probability", "margin"])
+@pytest.mark.parametrize("rule", ["max_probability", "margin", "entropy"])
 @pytest.mark.parametrize(("kind", "evident"), [("logits", False), ("probabilities", False), ("probabilities", True)])
 def test_rules(rule: str, kind: str, evident: bool, free: bool) -> None:
     module = eenn(0, 2, kind=kind, rule=rule, evident=evident)
@@ -83,9 +85,10 @@ def test_rules(rule: str, kind: str, evident: bool, free: bool) -> None:
 @pytest.mark.parametrize("deepest", [1, 20])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize(("dims", "kind"), [(1, "logits"), (2, "logits"), (2, "probabilities")])
-def test_integers(dims: int, kind: str, last: bool, deepest: int, free: bool) -> None:
+@pytest.mark.parametrize("rule", INTEGER_RULES)
+def test_integers(rule: str, dims: int, kind: str, last: bool, deepest: int, free: bool) -> None:
     """onnxruntime rounds in floats, so a step may be another one in each layer."""
-    module = quantised(eenn(1, 3, dims=dims, kind=kind), dims)
+    module = quantised(eenn(1, 3, dims=dims, kind=kind), dims, rule)
     x = samples(64, dims)
     expected = run_module(module, [x])
     quant = module.main.returns[0].type.quant

@@ -49,7 +49,7 @@ def in_micro(model: bytes, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     exits=st.integers(0, 3),
     dims=st.sampled_from([1, 2]),
     kind=st.sampled_from(["logits", "probabilities"]),
-    rule=st.sampled_from(["max_probability", "margin"]),
+    rule=st.sampled_from(["max_probability", "margin", "entropy"]),
     evident=st.booleans(),
 )
 def test_floats(seed: int, exits: int, dims: int, kind: str, rule: str, evident: bool) -> None:
@@ -82,17 +82,19 @@ def confidences(module: Module, x: np.ndarray) -> np.ndarray:
     ("dims", "exits", "kind"), [(1, 2, "logits"), (2, 3, "logits"), (2, 1, "probabilities"), (1, 2, "probabilities")]
 )
 @pytest.mark.parametrize("seed", [1, 2])
-def test_integers_bit_for_bit(dims: int, exits: int, kind: str, seed: int) -> None:
-    module = quantised(eenn(seed, exits, dims=dims, kind=kind), dims)
+@pytest.mark.parametrize("rule", ["max_probability", "margin"])
+def test_integers_bit_for_bit(rule: str, dims: int, exits: int, kind: str, seed: int) -> None:
+    module = quantised(eenn(seed, exits, dims=dims, kind=kind), dims, rule)
     x = samples(SAMPLES, dims, seed)
     expected = run_module(module, [x])
     assert len(set(expected.exit.tolist())) == exits + 1
     model = early_exit_model(lowered(module), io="float")
     quant = module.main.returns[0].type.quant
     real = (expected.scores.astype(np.float32) - np.float32(quant.zero_point)) * np.float32(quant.scale)
-    for scores, exit in (in_litert(model, x, reference=True), in_micro(model, x)):
+    # LiteRT's FULLY_CONNECTED rounds once where the reference rounds twice (docs/int8.md)
+    for (scores, exit), steps in ((in_litert(model, x, reference=True), 1), (in_micro(model, x), 0)):
         np.testing.assert_array_equal(exit, expected.exit)
-        np.testing.assert_array_equal(scores, real)
+        np.testing.assert_allclose(scores, real, rtol=0, atol=1.01 * steps * quant.scale)
     first = module.main.ops[0]
     assert first.name == "q.quantize"
     taken = first.evaluate(x)
@@ -102,7 +104,7 @@ def test_integers_bit_for_bit(dims: int, exits: int, kind: str, seed: int) -> No
     np.testing.assert_array_equal(scores, expected.scores)
     np.testing.assert_array_equal(exit, expected.exit)
     scores, exit = in_litert(model, x, reference=True)
-    np.testing.assert_array_equal(scores, real)
+    np.testing.assert_allclose(scores, real, rtol=0, atol=1.01 * quant.scale)
     np.testing.assert_array_equal(exit, expected.exit)
 
 

@@ -13,6 +13,8 @@ from eennc.ir.interpreter import run_module
 from eennc.passes.base import Context, Results
 from eennc.passes.cost import AnnotateCost, module_cost
 from eennc.passes.exits.form_segments import FormSegments
+from eennc.passes.exits.prune import remove_exits
+from eennc.passes.exits.set_rule import SetRule
 from eennc.passes.exits.solve_thresholds import SolveThresholds
 from eennc.passes.exits.train_exits import TrainExits
 from eennc.policy.evaluate import evaluate
@@ -113,7 +115,7 @@ def test_a_segmented_module_is_refused(trained: tuple[Module, Context]) -> None:
         SolveThresholds().run(module, trained[1])
 
 
-@pytest.mark.parametrize("rule", ["margin", "max_probability"])
+@pytest.mark.parametrize("rule", ["margin", "max_probability", "patience", "entropy"])
 def test_rules(trained: tuple[Module, Context], rule: str) -> None:
     module, ctx = solved(trained, limit=0.1, rule=rule)
     assert {exit.rule for exit in exits_of(module.main)} == {rule}
@@ -125,6 +127,30 @@ def test_rules(trained: tuple[Module, Context], rule: str) -> None:
     taken = evaluate(table, ctx.results.get(Tables).costs, policy).exit
     differ = np.searchsorted(np.append(np.flatnonzero(policy.active), len(policy.active)), taken) != outcome.exit
     assert differ.sum() <= ctx.results.get(Summary).test.near_threshold
+
+
+def test_patience_keeps_the_exits_that_it_counts(trained: tuple[Module, Context]) -> None:
+    """All patiences and cuts of the network, one by one in the interpreter: the cheapest that keeps the limit."""
+    module, ctx = solved(trained, limit=0.2, statistic="point", rule="patience")
+    tables, summary = ctx.results.get(Tables), ctx.results.get(Summary)
+    split = ctx.data.need("calibration", "this")
+    base = run_module(trained[0], [split.x]).scores.argmax(axis=1) == split.labels
+    best = float(tables.costs.backbone[-1])
+    for stay in range(1, len(tables.places) + 1):
+        for patience in range(1, stay + 1):
+            other = deepcopy(trained[0])
+            remove_exits(other, range(stay))
+            SetRule("patience", float(patience)).run(other, trained[1])
+            found = run_module(other, [split.x])
+            costs = tables.costs.only(range(stay)).stopping(np.ones(stay, bool))
+            if base.mean() - (found.scores.argmax(axis=1) == split.labels).mean() <= 0.2 + 1e-9:
+                best = min(best, costs[found.exit].mean())
+    assert summary.calibration.eenn.macs == pytest.approx(best)
+    assert best < tables.costs.backbone[-1]
+    assert len({exit.threshold for exit in exits_of(module.main)}) == 1
+    assert not any("tell them apart" in text for text in ctx.progress.texts)
+    with pytest.raises(UserError, match="patience is one number of exits"):
+        solved(trained, rule="patience", thresholds="per-exit")
 
 
 def test_operating_points_are_other_thresholds_for_the_exits_that_stay(trained: tuple[Module, Context]) -> None:

@@ -15,6 +15,7 @@ from eennc.artifact import CSpec
 from eennc.cli import main
 from eennc.devices import device_named
 from eennc.driver import compile
+from eennc.ir.cuts import exits_of
 from eennc.ir.interpreter import run_module
 from eennc.runtime.emulator.boards import BY_CORE
 from eennc.runtime.emulator.build import build_firmware
@@ -57,6 +58,21 @@ def test_every_core_gives_every_bit_and_the_same_counts(core: str, network, tmp_
     assert 100 < first.stack < 1500
     assert first.flash.constants > sum(w.array.nbytes for w in network.weights() if w.type.dtype.value == "i8")
     assert 2000 < first.flash.code < 20000
+
+
+@pytest.mark.parametrize("rule", ["max_probability", "patience"])
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4"])
+def test_rules_give_every_exit(core: str, rule: str, tmp_path: Path) -> None:
+    need(core)
+    module, x = quantised(eenn(3, 3), 2, rule="max_probability"), samples(25, seed=1)
+    if rule == "patience":
+        for exit in exits_of(module.main):
+            exit.attrs.update(rule=rule, threshold=2.0)
+    wanted = run_module(module, [x])
+    spec = emit(module, tmp_path, device=core)
+    found = emulate(tmp_path, spec, CLASSES, given(x, spec), device_named(core))
+    np.testing.assert_array_equal(found.exit, wanted.exit)
+    assert len(set(wanted.exit)) > 1
 
 
 def test_floats_on_a_core(tmp_path: Path) -> None:
