@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from eennc.policy.achieved import Achieved, achieved
 from eennc.policy.calibration import temperatures
+from eennc.policy.goal import Goal
 from eennc.policy.solvers.descent import solve_descent
 from eennc.policy.solvers.exact import solve_exact
 from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import grids
 from eennc.policy.solvers.problem import Problem, problem
 from eennc.policy.solvers.shared import solve_shared
-from eennc.policy.statistics import Metric, Statistic
+from eennc.policy.statistics import SLACK, metric_weights
 from eennc.policy.table import Costs, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
@@ -29,10 +33,8 @@ MOST_EXACT_WORK = 1e11
 def solve(
     table: ScoreTable,
     costs: Costs,
+    goal: Goal,
     *,
-    limit: float,
-    metric: Metric = "accuracy",
-    statistic: Statistic = "point",
     family: Family = "shared",
     solver: Solver = "auto",
     steps: int = 100,
@@ -42,14 +44,17 @@ def solve(
     fitted: tuple[float, ...] | None = None,
     thorough: bool = True,
 ) -> Policy:
-    """The policy of least mean MACs on `table` whose loss keeps `limit`; at most `max_exits` exits stay.
+    """The policy that reaches `goal` on `table`; at most `max_exits` exits stay.
 
     `shared`: one threshold on temperature-scaled confidence and the best set of exits, each of which saves at least
     the share `min_gain` of the whole network's MACs. `per-exit`: a threshold per exit
-    on a grid of `steps`; of more exits than `max_exits` those that a shared threshold would keep. `solver` is for the
+    on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared threshold
+    would keep. `solver` is for the
     latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
-    that are known already; not `thorough` makes searches faster and a little worse. Never-exit keeps every limit, so
-    there always is an answer. Raises UserError where the exact solver is asked for and would take minutes.
+    that are known already; not `thorough` makes searches faster and a little worse.
+
+    Raises UserError for a goal that no policy reaches, with the nearest that one does, and where the exact solver is
+    asked for and would take minutes.
     """
     paper = solver == "independent"
     if paper and table.rule != "max_probability":
@@ -59,22 +64,111 @@ def solve(
         )
     if fitted is None:
         fitted = (1.0,) * table.exits if paper else temperatures(table)
-    given = problem(table, costs, fitted, limit, metric, statistic)
-    if not table.exits:
-        return Policy((), (), table.rule, "none")
-    if family == "shared" and not paper:
-        found = solve_shared(given, max_exits, thorough, min_gain)
-        return Policy(found, fitted, table.rule, "shared", shared=True)
-    kept = np.arange(table.exits)
-    if max_exits is not None and max_exits < table.exits:
-        kept = np.flatnonzero(np.isfinite(solve_shared(given, max_exits, thorough)))
-    thresholds = np.full(table.exits, np.inf)
-    name = "independent" if paper else "none"
-    if paper and len(kept):
-        thresholds[kept] = solve_independent(given.only(kept), table.classes)
-    elif len(kept):
-        name, thresholds[kept] = _per_exit(given.only(kept), table.classes, solver, steps, seed, thorough)
-    return Policy(tuple(float(t) for t in thresholds), fitted, table.rule, name)
+    how = _How(table, costs, family, solver, steps, max_exits, min_gain, seed, fitted, thorough)
+    if goal.objective == "best-accuracy":
+        return how.most_accurate(goal)
+    found = how.cheapest(goal)
+    how.check(goal, found)
+    return found
+
+
+@dataclass(frozen=True)
+class _How:
+    """A table, and how policies are looked for on it."""
+
+    table: ScoreTable
+    costs: Costs
+    family: Family
+    solver: Solver
+    steps: int
+    max_exits: int | None
+    min_gain: float
+    seed: int
+    fitted: tuple[float, ...]
+    thorough: bool
+
+    def cheapest(self, goal: Goal) -> Policy:
+        """Of least cost under the limits on losses; without exits, which loses nothing, where none keeps them."""
+        table, costs = self.table, self.costs
+        first, *more = goal.limits
+        given = problem(
+            table, costs, self.fitted, first.limit, first.metric, first.statistic, more=more, price=goal.price
+        )
+        if not table.exits:
+            return Policy((), (), table.rule, "none")
+        heads = self._most_heads(goal)
+        paper = self.solver == "independent"
+        if self.family == "shared" and not paper:
+            found = solve_shared(given, self.max_exits, self.thorough, self.min_gain, heads)
+            return Policy(found, self.fitted, table.rule, "shared", shared=True)
+        kept = np.arange(table.exits)
+        few = self.max_exits is not None and self.max_exits < table.exits
+        if few or costs.head.sum() > heads:
+            kept = np.flatnonzero(np.isfinite(solve_shared(given, self.max_exits, self.thorough, most_heads=heads)))
+        thresholds = np.full(table.exits, np.inf)
+        name = "independent" if paper else "none"
+        if paper and len(kept):
+            thresholds[kept] = solve_independent(given.only(kept), table.classes)
+        elif len(kept):
+            name, thresholds[kept] = _per_exit(
+                given.only(kept), table.classes, self.solver, self.steps, self.seed, self.thorough
+            )
+        return Policy(tuple(float(t) for t in thresholds), self.fitted, table.rule, name)
+
+    def most_accurate(self, goal: Goal) -> Policy:
+        """Of the least loss that a mean cost within the budget allows: the least limit under which the cheapest policy
+        is that cheap. A limit is halved between what is known to do and what is known not to.
+        """
+        best = self.cheapest(goal.within(goal.limits[0].limit))
+        self.check(goal, best)
+        high, low = self._achieved(best, goal).loss, -1.0
+        weights = metric_weights(self.table, goal.metric)
+        while high - low > weights[weights > 0].min() / 2:
+            middle = (low + high) / 2
+            found = self.cheapest(goal.within(middle))
+            reached = self._achieved(found, dataclasses.replace(goal, limit=middle))
+            if reached.keeps(goal):
+                best, high = found, min(reached.loss, middle)
+            else:
+                low = middle
+        return best
+
+    def check(self, goal: Goal, found: Policy) -> None:
+        """Raises UserError where the cheapest policy under the limits on losses is dearer than the goal allows."""
+        reached = self._achieved(found, goal).mean
+        if goal.budget is None or reached <= goal.budget + SLACK:
+            return
+        limits = " and ".join(f"{one.limit:g} ({one.metric}, {one.statistic})" for one in goal.limits if one.limit < 1)
+        hint = f"allow a mean of {reached:.4g}"
+        if not limits:
+            raise UserError(
+                f"no thresholds bring the mean cost to {goal.budget:g} of the network's: the least is {reached:.4g}",
+                hint=hint,
+            )
+        free = Goal(metric=goal.metric, statistic=goal.statistic, objective="best-accuracy", budget=goal.budget)
+        if self._achieved(self.cheapest(free.within(1.0)), free).keeps(free):
+            least = self._achieved(self.most_accurate(free), free).loss
+            hint += f", or a limit on the loss of {least:.4g} ({goal.metric}, {goal.statistic})"
+        raise UserError(
+            f"no thresholds keep a loss of at most {limits} at a mean cost of {goal.budget:g} of the network's: "
+            f"the least is {reached:.4g}",
+            hint=hint,
+        )
+
+    def _most_heads(self, goal: Goal) -> float:
+        """MACs that the heads of a sample which no exit stops may cost."""
+        if goal.worst is None:
+            return float("inf")
+        whole = float(self.costs.backbone[-1])
+        if goal.worst < 1:
+            raise UserError(
+                f"a sample that no exit stops costs the whole network: the worst case cannot be {goal.worst:g} of it",
+                hint="the nearest is 1; for less, truncate the network: the report's static cuts say what that loses",
+            )
+        return (goal.worst - 1) * whole + 1e-6
+
+    def _achieved(self, policy: Policy, goal: Goal) -> Achieved:
+        return achieved(self.table, self.costs, policy, goal)
 
 
 def _per_exit(

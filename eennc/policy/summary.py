@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from eennc.policy.calibration import expected_calibration_error
 from eennc.policy.evaluate import evaluate
+from eennc.policy.goal import Goal
 from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of
 from eennc.policy.table import Costs, Policy, ScoreTable, Tables
 
@@ -122,7 +123,7 @@ class Summary:
     """The whole result. static_place: where the best static cut ends, None for the whole network."""
 
     metric: Metric
-    limit: float
+    limit: float | None
     statistic: Statistic
     solver: str
     static_place: str | None
@@ -135,9 +136,7 @@ class Summary:
 def summarise(
     tables: Tables,
     policy: Policy,
-    metric: Metric,
-    limit: float,
-    statistic: Statistic,
+    goal: Goal,
     solve_for: Callable[[float], Policy],
 ) -> Summary:
     """Evaluate a policy on both splits; `solve_for(limit)` gives the policies of the trade-off curve.
@@ -145,12 +144,13 @@ def summarise(
     The best static cut is the cheapest network truncated at one exit, among all that were trained, whose loss on
     calibration keeps the limit.
     """
-    static = static_cut(tables, metric, limit, statistic)
+    metric = goal.metric
+    static = static_cut(tables, goal)
     test = tables.test
     return Summary(
         metric=metric,
-        limit=limit,
-        statistic=statistic,
+        limit=goal.limit,
+        statistic=goal.statistic,
         solver=policy.solver,
         static_place=None if static is None else tables.places[static],
         calibration=_split(tables.calibration, tables, policy, metric, static),
@@ -171,13 +171,14 @@ def operating_point(name: str, limit: float, tables: Tables, policy: Policy) -> 
     return OperatingPoint(name, limit, policy.thresholds, achieved(tables.calibration), test)
 
 
-def static_cut(tables: Tables, metric: Metric, limit: float, statistic: Statistic) -> int | None:
+def static_cut(tables: Tables, goal: Goal) -> int | None:
     """The exit at which the best static cut ends, or None for the whole network. Chosen on calibration."""
     table = tables.calibration
     best, least = None, int(tables.costs.backbone[-1])
     for k in range(table.exits):
         macs = _static_macs(tables.costs, k)
-        if macs < least and loss_of(table, table.correct[k], metric).of(statistic) <= limit + SLACK:
+        within = loss_of(table, table.correct[k], goal.metric).of(goal.statistic) <= goal.limits[0].limit + SLACK
+        if macs < least and within:
             best, least = k, macs
     return best
 

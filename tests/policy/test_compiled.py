@@ -12,8 +12,9 @@ SOLVE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from score_tables import made_costs, made_table
+from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
-print(solve(made_table(2, 30), made_costs(2), limit=0.1).solver)
+print(solve(made_table(2, 30), made_costs(2), Goal(0.1)).solver)
 """
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from score_tables import made_costs, made_table
 
+from eennc.policy.goal import Goal
 from eennc.policy.quantisation import compare
 from eennc.policy.statistics import loss_of
 from eennc.policy.summary import summarise
@@ -56,5 +57,5 @@ def test_the_share_of_tied_samples() -> None:
     scores[0, :120] = [20, 0, 0, 0, 0, 0, 0, 0, 0, 0]
     given = replace(given, calibration=replace(given.calibration, scores=scores, rule="margin"))
     policy = Policy((0.9, 0.9), (1.0, 1.0), "margin")
-    summary = summarise(given, policy, "accuracy", 0.01, "point", lambda limit: policy)
+    summary = summarise(given, policy, Goal(0.01), lambda limit: policy)
     assert [head.tied for head in summary.calibration.heads] == pytest.approx([120 / 300, 1 / 300])

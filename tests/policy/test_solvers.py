@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from score_tables import made_costs, made_table
 
 from eennc.policy.evaluate import evaluate
+from eennc.policy.goal import Goal
 from eennc.policy.solve import Family, solve
 from eennc.policy.solvers.descent import solve_descent
 from eennc.policy.solvers.exact import solve_exact
@@ -126,7 +127,8 @@ def test_descent_is_never_worse_than_simpler_policies(seed: int, metric: Metric)
     temperatures = (1.0,) * 9
     posed = problem(table, costs, temperatures, 0.03, metric)
     shared, independent = solve_shared(posed), solve_independent(posed, table.classes)
-    found = solve(table, costs, limit=0.03, metric=metric, family="per-exit", solver="descent", fitted=temperatures)
+    goal = Goal(0.03, metric)
+    found = solve(table, costs, goal, family="per-exit", solver="descent", fitted=temperatures)
     assert kept(table, costs, found.thresholds, 0.03, metric, "point")
     for other in (shared, independent, (INF,) * 9):
         if kept(table, costs, other, 0.03, metric, "point"):
@@ -183,10 +185,10 @@ def test_independent_is_right_where_exits_are_independent() -> None:
     scores = np.where(chosen[..., None] == np.arange(2), confidence[..., None], 1 - confidence[..., None])
     table = ScoreTable("calibration", scores.astype(np.float32), labels, "probabilities")
     costs = Costs(np.array([100, 200, 300]), np.array([5, 5]))
-    policy = solve(table, costs, limit=0.03, solver="independent")
+    policy = solve(table, costs, Goal(0.03), solver="independent")
     loss = loss_of(table, evaluate(table, costs, policy).correct, "accuracy").point
     assert 0.02 < loss < 0.035
-    best = solve(table, costs, limit=0.03, family="per-exit", solver="exact")
+    best = solve(table, costs, Goal(0.03), family="per-exit", solver="exact")
     assert mean_macs(table, costs, best.thresholds) <= mean_macs(table, costs, policy.thresholds) * 1.03
 
 
@@ -212,12 +214,12 @@ def test_the_solvers_statistic_is_that_of_the_report(
 @pytest.mark.parametrize("exits", [3, 10])
 def test_answers_do_not_depend_on_units_or_order(exits: int, family: Family) -> None:
     table, costs = made_table(exits, 400, seed=5, classes=4), made_costs(exits, head=100)
-    first = solve(table, costs, limit=0.02, family=family)
-    assert solve(table, costs, limit=0.02, family=family) == first
+    first = solve(table, costs, Goal(0.02), family=family)
+    assert solve(table, costs, Goal(0.02), family=family) == first
     saved = mean_macs_of(table, costs, first)
     # twice the costs, sample weights of 3, samples in another order, classes renamed
     twice = Costs(2 * costs.backbone, 2 * costs.head)
-    assert solve(table, twice, limit=0.02, family=family).thresholds == first.thresholds
+    assert solve(table, twice, Goal(0.02), family=family).thresholds == first.thresholds
     order = np.random.default_rng(0).permutation(400)
     renamed = np.array([2, 0, 3, 1])
     mixed = ScoreTable(
@@ -226,7 +228,7 @@ def test_answers_do_not_depend_on_units_or_order(exits: int, family: Family) -> 
         renamed[table.labels[order]],
         weights=np.full(400, 3.0),
     )
-    again = solve(mixed, costs, limit=0.02, family=family)
+    again = solve(mixed, costs, Goal(0.02), family=family)
     assert mean_macs_of(mixed, costs, again) == pytest.approx(saved, rel=2e-3)
 
 
@@ -238,7 +240,7 @@ def mean_macs_of(table: ScoreTable, costs: Costs, policy: Policy) -> float:
 def test_a_looser_limit_saves_no_less(family: Family) -> None:
     table, costs = made_table(4, 500, seed=2), made_costs(4)
     macs = [
-        mean_macs_of(table, costs, solve(table, costs, limit=limit, family=family)) for limit in (0, 0.01, 0.03, 0.1, 1)
+        mean_macs_of(table, costs, solve(table, costs, Goal(limit), family=family)) for limit in (0, 0.01, 0.03, 0.1, 1)
     ]
     assert macs == sorted(macs, reverse=True)
     # with a limit that allows everything, all stop at the first exit
@@ -249,7 +251,7 @@ def test_balanced_limits_protect_the_small_class() -> None:
     table, costs = made_table(4, 3000, classes=6, seed=3), made_costs(4)
     losses: dict[str, float] = {}
     for metric in ("accuracy", "balanced-accuracy"):
-        policy = solve(table, costs, limit=0.01, metric=metric)
+        policy = solve(table, costs, Goal(0.01, metric))
         losses[metric] = loss_of(table, evaluate(table, costs, policy).correct, "balanced-accuracy").point
     assert losses["balanced-accuracy"] <= 0.01 + SLACK < losses["accuracy"]
 
@@ -259,40 +261,41 @@ def test_balanced_limits_protect_the_small_class() -> None:
 def test_at_most_so_many_exits_stay(most: int, family: Family) -> None:
     table, costs = made_table(10, 300), made_costs(10)
     for solver in ("auto", "independent"):
-        assert solve(table, costs, limit=0.05, family=family, solver=solver, max_exits=most).active.sum() <= most
+        assert solve(table, costs, Goal(0.05), family=family, solver=solver, max_exits=most).active.sum() <= most
 
 
 @pytest.mark.parametrize("solver", ["exact", "descent", "independent", "auto"])
 @pytest.mark.parametrize("family", ["shared", "per-exit"])
 @pytest.mark.parametrize("by", ["point", "upper95"])
 def test_degenerate_tables(solver: str, family: Family, by: Statistic) -> None:
-    options = {"family": family, "solver": solver, "statistic": by}
+    options = {"family": family, "solver": solver}
+    lenient, strict = Goal(0.01, statistic=by), Goal(0, statistic=by)
     useless = made_table(3, 60, classes=3)
     useless.scores[:3] = np.roll(useless.scores[3:], 1, axis=2)  # always wrong where the network is right
     # heads that cost more than they save, a lone sample, ties everywhere, no exits
     dear = Costs(np.array([10, 20, 30, 40]), np.array([100, 100, 100]))
-    assert not solve(made_table(3, 60), dear, limit=0.01, **options).active.any()
+    assert not solve(made_table(3, 60), dear, lenient, **options).active.any()
     if solver != "independent":
         assert not solve(
-            replace(useless, labels=useless.scores[3].argmax(axis=1)), dear, limit=0, **options
+            replace(useless, labels=useless.scores[3].argmax(axis=1)), dear, strict, **options
         ).active.any()
-    lone = solve(made_table(3, 1), made_costs(3), limit=0.01, **options)
+    lone = solve(made_table(3, 1), made_costs(3), lenient, **options)
     assert len(lone.thresholds) == 3
     ties = np.zeros((3, 40, 2), np.float32)
     ties[:, np.arange(40), np.arange(40) % 2] = 2
     tied = ScoreTable("calibration", ties, np.arange(40) % 2)
-    found = solve(tied, made_costs(2), limit=0, **options)
+    found = solve(tied, made_costs(2), strict, **options)
     if by == "point":
         first = made_costs(2).backbone[0] + made_costs(2).head[0]
         assert mean_macs_of(tied, made_costs(2), found) == pytest.approx(first)
     else:
         assert solver == "independent" or not found.active.any()
-    assert solve(made_table(0, 30), made_costs(0), limit=0.1, **options).thresholds == ()
+    assert solve(made_table(0, 30), made_costs(0), lenient, **options).thresholds == ()
 
 
 def test_exact_is_refused_where_it_would_not_end() -> None:
     with pytest.raises(UserError, match="exact solver would take too long for 9 exits"):
-        solve(made_table(9, 300), made_costs(9), limit=0.1, family="per-exit", solver="exact")
+        solve(made_table(9, 300), made_costs(9), Goal(0.1), family="per-exit", solver="exact")
 
 
 def test_an_exit_where_nobody_stops_is_left_out() -> None:
@@ -327,7 +330,7 @@ def test_every_exit_that_stays_saves_its_share() -> None:
         return best
 
     def chosen(min_gain: float) -> tuple[int, ...]:
-        found = solve(table, costs, limit=limit, fitted=ones, min_gain=min_gain)
+        found = solve(table, costs, Goal(limit), fitted=ones, min_gain=min_gain)
         return tuple(int(k) for k in np.flatnonzero(found.active))
 
     sparing = chosen(share)

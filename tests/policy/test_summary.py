@@ -6,6 +6,7 @@ import pytest
 from score_tables import made_costs, made_table
 
 from eennc.policy.evaluate import evaluate
+from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
 from eennc.policy.statistics import NO_LOSS, SLACK, Metric, Statistic, loss_of
 from eennc.policy.summary import Summary, summarise
@@ -27,9 +28,9 @@ def summary(
     given: Tables, policy: Policy | None = None, metric: Metric = "accuracy", by: Statistic = "point"
 ) -> Summary:
     def solve_for(limit: float) -> Policy:
-        return solve(given.calibration, given.costs, limit=limit, metric=metric, statistic=by)
+        return solve(given.calibration, given.costs, Goal(limit, metric, by))
 
-    return summarise(given, policy or solve_for(0.02), metric, 0.02, by, solve_for)
+    return summarise(given, policy or solve_for(0.02), Goal(0.02, metric, by), solve_for)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced-accuracy"])

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.ir.rules import Agreement, agreement
-from eennc.policy.evaluate import evaluate
-from eennc.policy.statistics import SLACK, Metric, Statistic, loss_of
+from eennc.policy.achieved import best
+from eennc.policy.goal import Goal
 from eennc.policy.table import Costs, Policy, ScoreTable
+from eennc.support.diagnostics import UserError
 
 
 @dataclass(frozen=True)
@@ -28,30 +29,19 @@ class PatienceTable(ScoreTable):
         return np.stack(rows) if rows else np.empty((0, len(self)), np.float32)
 
 
-def solve_patience(
-    table: PatienceTable,
-    costs: Costs,
-    *,
-    limit: float,
-    metric: Metric,
-    statistic: Statistic,
-    max_exits: int | None = None,
-) -> Policy:
-    """The policy of least mean MACs on `table` whose loss keeps `limit`: one patience for the first exits of the
+def solve_patience(table: PatienceTable, costs: Costs, goal: Goal, max_exits: int | None = None) -> Policy:
+    """The policy of least mean MACs on `table` that keeps the goal's limits: one patience for the first exits of the
     network, of which as many stay as pay. An exit that stays before one that goes keeps its run; so no exit is taken
     from between others, and the first ones, too early to fire, stay to be counted.
+
+    Raises UserError where no patience reaches the goal.
     """
     most = table.exits if max_exits is None else min(max_exits, table.exits)
-    never = _policy(0, 0, table.exits)
-    best, least = never, float(costs.backbone[-1])
-    for stay in range(1, most + 1):
-        for patience in range(1, stay + 1):
-            policy = _policy(patience, stay, table.exits)
-            found = evaluate(table, costs, policy)
-            macs = float(table.sample_weights @ found.macs)
-            if macs < least and loss_of(table, found.correct, metric).of(statistic) <= limit + SLACK:
-                best, least = policy, macs
-    return best
+    several = (_policy(patience, stay, table.exits) for stay in range(1, most + 1) for patience in range(1, stay + 1))
+    found = best([_policy(0, 0, table.exits), *several], table, costs, goal)
+    if found is None:
+        raise UserError("no patience reaches the goal", hint="allow more loss or more MACs, or take another rule")
+    return found
 
 
 def _policy(patience: int, stay: int, exits: int) -> Policy:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
@@ -18,19 +18,23 @@ from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
 from eennc.passes.exits.set_rule import set_rule
+from eennc.policy.goal import Goal, Objective
 from eennc.policy.quantisation import FloatTables, compare
-from eennc.policy.statistics import SLACK, Metric, Statistic
+from eennc.policy.statistics import SLACK, Limit, Metric, Statistic
 from eennc.policy.summary import TIED, OperatingPoint, operating_point, summarise
 from eennc.policy.table import Policy, Tables
 from eennc.support.diagnostics import UserError
 
 NORMAL = "normal"
 """The operating point of the limit itself."""
+DEFAULT_LIMIT = 0.01
+"""Of the loss, where the least cost is looked for."""
 
 
 @dataclass(frozen=True)
 class SolveThresholds(Pass):
-    """Choose which exits stay, and their temperatures and thresholds: least mean MACs under a limit on the loss.
+    """Choose which exits stay, and their temperatures and thresholds: by default least mean MACs under a limit on the
+    loss.
 
     Everything is chosen on the calibration split's joint table of samples, and reported on calibration and test. Exits
     that never pay are removed with their heads.
@@ -41,12 +45,25 @@ class SolveThresholds(Pass):
     needs: ClassVar[frozenset[str]] = frozenset({"calibration"})
     labelled: ClassVar[frozenset[str]] = frozenset({"calibration", "test"})
 
-    limit: Annotated[float, Ge(0), Le(1)] = 0.01
-    """Largest loss against the base network, as a share: 0.01 is one point."""
+    objective: Objective = "least-cost"
+    """Least mean MACs under the limits; the least loss with at most `max_mean_macs`; or the least sum of mean MACs and
+    `price` times the loss, under the limits."""
+    limit: Annotated[float, Ge(0), Le(1)] | None = None
+    """Largest loss against the base network, as a share: 0.01 is one point. none: 0.01 for least-cost, else any."""
     metric: Metric = "accuracy"
     """What the limit is on."""
+    limits: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict[str, float])
+    """More limits, kept at once, by what they are on: accuracy, balanced-accuracy, worst-class (on every class's own
+    samples) or class N, counted from 0. Such as {worst-class: 0.05}."""
+    max_mean_macs: Annotated[float, Gt(0), Le(1)] | None = None
+    """Largest mean MACs, as a share of the base network's; an error where no thresholds keep it and the limits."""
+    max_worst_macs: Annotated[float, Gt(0)] | None = None
+    """Largest MACs of any sample, as a share of the base network's: what heads may add for one that no exit stops."""
+    price: Annotated[float, Gt(0)] | None = None
+    """For weighted-sum: what a loss of 1 counts, in MACs of the base network. With 5, a point of accuracy is worth
+    5 % of the MACs."""
     statistic: Statistic = "upper95"
-    """What must keep the limit: the loss on calibration (point), or its one-sided 95 % upper bound. The bound is of the
+    """What must keep the limits: the loss on calibration (point), or its one-sided 95 % upper bound. That is of the
     policy on the samples that chose it, the choice not accounted for: on new data the limit is broken more often than
     in 5 % of cases, the more so the more exits and the fewer samples there are."""
     rule: Rule | None = None
@@ -71,8 +88,28 @@ class SolveThresholds(Pass):
     def __post_init__(self) -> None:
         if NORMAL in self.points:
             raise ValueError(f"points: '{NORMAL}' is the one of limit")
+        if (self.objective == "weighted-sum") != (self.price is not None):
+            raise ValueError("price: is for objective: weighted-sum, which needs it")
+        if self.objective == "best-accuracy" and self.max_mean_macs is None:
+            raise ValueError("max_mean_macs: objective: best-accuracy needs it")
+        if self.solver == "independent" and (self.objective != "least-cost" or self.limits):
+            raise ValueError("solver: independent, the paper's method, knows one limit and objective: least-cost")
         if self.thresholds == "shared" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
+
+    @property
+    def goal(self) -> Goal:
+        """What the thresholds are to achieve."""
+        return Goal(
+            limit=DEFAULT_LIMIT if self.limit is None and self.objective == "least-cost" else self.limit,
+            metric=self.metric,
+            statistic=self.statistic,
+            objective=self.objective,
+            more=tuple(Limit(metric, limit, self.statistic) for metric, limit in self.limits.items()),
+            budget=self.max_mean_macs,
+            worst=self.max_worst_macs,
+            price=self.price or 0.0,
+        )
 
     def preview(self, module: Module) -> Module:
         """With the rule set."""
@@ -95,22 +132,13 @@ class SolveThresholds(Pass):
         if patient and (self.thresholds != "shared" or self.solver != "auto"):
             raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
 
-        def solve_for(limit: float, known: Policy | None = None, among: Tables = tables) -> Policy:
+        def solve_for(goal: Goal, known: Policy | None = None, among: Tables = tables) -> Policy:
             if isinstance(among.calibration, PatienceTable):
-                return solve_patience(
-                    among.calibration,
-                    among.costs,
-                    limit=limit,
-                    metric=self.metric,
-                    statistic=self.statistic,
-                    max_exits=self.max_exits,
-                )
+                return solve_patience(among.calibration, among.costs, goal, self.max_exits)
             return solve(
                 among.calibration,
                 among.costs,
-                limit=limit,
-                metric=self.metric,
-                statistic=self.statistic,
+                goal,
                 family=self.thresholds,
                 solver=self.solver,
                 steps=self.steps,
@@ -121,7 +149,8 @@ class SolveThresholds(Pass):
                 thorough=known is None,
             )
 
-        policy = solve_for(self.limit)
+        goal = self.goal
+        policy = solve_for(goal)
         kept: list[int] = []
         for exit, threshold, temperature in zip(
             exits_of(module.main), policy.thresholds, policy.temperatures, strict=True
@@ -141,17 +170,16 @@ class SolveThresholds(Pass):
         remove_exits(module, kept)
         if annotated:
             annotate(module)  # without the heads that are gone
-        summary = summarise(
-            tables, policy, self.metric, self.limit, self.statistic, lambda limit: solve_for(limit, policy)
-        )
+        summary = summarise(tables, policy, goal, lambda limit: solve_for(goal.within(limit), policy))
         summary = dataclasses.replace(summary, points=points)
         if not kept:
+            under = "" if goal.limit is None else f" under a limit of {goal.limit:g}"
             advice = "; more calibration samples, or statistic: point, would allow some" * (self.statistic == "upper95")
-            ctx.progress.warn(f"no exit pays under a limit of {self.limit:g}: the network stays whole{advice}")
-        elif (value := summary.calibration.eenn.loss_in(self.metric).of(self.statistic)) > self.limit + SLACK:
+            ctx.progress.warn(f"no exit pays{under}: the network stays whole{advice}")
+        elif (value := summary.calibration.eenn.loss_in(self.metric).of(self.statistic)) > goal.limits[0].limit + SLACK:
             ctx.progress.warn(
                 f"the {policy.solver} solver's thresholds lose {value:.4f} ({self.statistic}) on calibration, "
-                f"more than the limit of {self.limit:g}"
+                f"more than the limit of {goal.limits[0].limit:g}"
             )
         for head in summary.calibration.heads:
             if head.kept and head.tied > TIED and not patient:
@@ -168,7 +196,7 @@ class SolveThresholds(Pass):
         return True
 
     def _points(
-        self, tables: Tables, policy: Policy, kept: list[int], solve_for: Callable[[float, Policy, Tables], Policy]
+        self, tables: Tables, policy: Policy, kept: list[int], solve_for: Callable[[Goal, Policy, Tables], Policy]
     ) -> tuple[OperatingPoint, ...]:
         """The other operating points of the exits that stay."""
         known = dataclasses.replace(
@@ -177,5 +205,6 @@ class SolveThresholds(Pass):
             temperatures=tuple(policy.temperatures[k] for k in kept),
         )
         return tuple(
-            operating_point(name, limit, tables, solve_for(limit, known, tables)) for name, limit in self.points.items()
+            operating_point(name, limit, tables, solve_for(self.goal.within(limit), known, tables))
+            for name, limit in self.points.items()
         )

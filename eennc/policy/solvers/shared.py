@@ -27,10 +27,14 @@ Exits = tuple[int, ...]
 
 
 def solve_shared(
-    problem: Problem, max_exits: int | None = None, thorough: bool = True, min_gain: float = 0.0
+    problem: Problem,
+    max_exits: int | None = None,
+    thorough: bool = True,
+    min_gain: float = 0.0,
+    most_heads: float = float("inf"),
 ) -> tuple[float, ...]:
-    """Thresholds [K], one value at the exits kept and inf at the others; at most `max_exits` are kept,
-    and each of them saves at least the share `min_gain` of the whole network's MACs.
+    """Thresholds [K], one value at the exits kept and inf at the others; at most `max_exits` are kept, whose heads cost
+    at most `most_heads` MACs together, and each of them saves at least the share `min_gain` of the whole network's.
 
     All sets of exits are tried where they are few. Else local searches from no exit, from all, and from random changes
     to the best found add and drop single exits as long as that helps; at last one exit is exchanged for a near one. Not
@@ -45,7 +49,8 @@ def solve_shared(
 
     def cost(kept: Exits) -> float:
         if kept not in costs:
-            costs[kept] = _best(problem, levels, len(grid), kept)[0] + len(kept) * toll
+            allowed = problem.head[list(kept)].sum() <= most_heads
+            costs[kept] = _best(problem, levels, len(grid), kept)[0] + len(kept) * toll if allowed else float("inf")
         return costs[kept]
 
     if exits <= EXHAUSTIVE:
