@@ -1,0 +1,165 @@
+"""Objectives and limits against brute force over every shared threshold and every set of exits."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from score_tables import made_costs, made_table
+
+from eennc.policy.evaluate import evaluate
+from eennc.policy.goal import Goal
+from eennc.policy.solve import solve
+from eennc.policy.statistics import SLACK, Limit, Statistic, loss_of
+from eennc.policy.table import Costs, Policy, ScoreTable
+from eennc.support.diagnostics import UserError
+
+INF = float("inf")
+ones = (1.0, 1.0, 1.0)
+
+tables = st.builds(
+    made_table,
+    exits=st.integers(1, 3),
+    samples=st.integers(5, 60),
+    classes=st.integers(2, 4),
+    seed=st.integers(0, 10_000),
+    noise=st.sampled_from([0.0, 1.0, 3.0]),
+    groups=st.sampled_from([0, 0, 5]),
+    weighted=st.booleans(),
+)
+statistics = st.sampled_from(["point", "upper95"])
+
+
+def policies(table: ScoreTable) -> Iterator[Policy]:
+    ones = (1.0,) * table.exits
+    observed = [0.0, *(float(c) for c in np.unique(table.confidences(ones))[1:])]
+    yield Policy((INF,) * table.exits, ones)
+    for size in range(1, table.exits + 1):
+        for kept in itertools.combinations(range(table.exits), size):
+            for t in observed:
+                yield Policy(tuple(t if k in kept else INF for k in range(table.exits)), ones)
+
+
+def mean(table: ScoreTable, costs: Costs, policy: Policy) -> float:
+    return float(table.sample_weights @ evaluate(table, costs, policy).macs) / float(costs.backbone[-1])
+
+
+def loss(table: ScoreTable, costs: Costs, policy: Policy, by: Statistic = "point") -> float:
+    if not policy.active.any():
+        return 0.0
+    return loss_of(table, evaluate(table, costs, policy).correct, "accuracy").of(by)
+
+
+def of_class(table: ScoreTable, costs: Costs, policy: Policy, number: int) -> float:
+    """The loss on a class's own samples."""
+    right, weights = evaluate(table, costs, policy).correct, table.sample_weights
+    own = table.labels == number
+    lost = table.correct[-1].astype(float) - right
+    return float(weights[own] @ lost[own] / weights[own].sum()) if own.any() else -1.0
+
+
+@settings(max_examples=30)
+@given(tables, st.integers(0, 400), statistics, st.sampled_from([0.35, 0.6, 0.9]))
+def test_best_accuracy_is_brute_force(table: ScoreTable, head: int, by: Statistic, budget: float) -> None:
+    costs = made_costs(table.exits, head=head + 1)
+    affordable = [p for p in policies(table) if mean(table, costs, p) <= budget]
+    goal = Goal(statistic=by, objective="best-accuracy", budget=budget)
+    if not affordable:
+        with pytest.raises(UserError, match="no thresholds bring the mean cost to"):
+            solve(table, costs, goal, fitted=ones[: table.exits])
+        return
+    found = solve(table, costs, goal, fitted=ones[: table.exits])
+    least = min(loss(table, costs, p, by) for p in affordable)
+    assert loss(table, costs, found, by) == pytest.approx(least, abs=1e-6)
+    cheapest = min(mean(table, costs, p) for p in affordable if loss(table, costs, p, by) <= least + SLACK)
+    assert mean(table, costs, found) == pytest.approx(cheapest, rel=1e-6)
+
+
+@settings(max_examples=30)
+@given(tables, st.integers(0, 400), st.sampled_from([0.1, 1.0, 10.0]), st.sampled_from([None, 0.05]))
+def test_the_weighted_sum_is_brute_force(table: ScoreTable, head: int, price: float, limit: float | None) -> None:
+    costs = made_costs(table.exits, head=head + 1)
+    goal = Goal(limit, objective="weighted-sum", price=price)
+    found = solve(table, costs, goal, fitted=ones[: table.exits])
+    sums = [
+        mean(table, costs, p) + price * loss(table, costs, p)
+        for p in policies(table)
+        if limit is None or loss(table, costs, p) <= limit + SLACK
+    ]
+    assert mean(table, costs, found) + price * loss(table, costs, found) == pytest.approx(min(sums), rel=1e-6)
+
+
+@settings(max_examples=30)
+@given(tables, st.sampled_from([0.02, 0.1, 0.3]), st.sampled_from([0.05, 0.2]))
+def test_several_limits_are_brute_force(table: ScoreTable, limit: float, of_any_class: float) -> None:
+    costs = made_costs(table.exits)
+    found = solve(table, costs, Goal(limit, more=(Limit("worst-class", of_any_class),)), fitted=ones[: table.exits])
+
+    def kept(policy: Policy) -> bool:
+        worst = max(of_class(table, costs, policy, c) for c in range(table.classes))
+        return loss(table, costs, policy) <= limit + SLACK and worst <= of_any_class + SLACK
+
+    assert kept(found)
+    best = min(mean(table, costs, p) for p in policies(table) if kept(p))
+    assert mean(table, costs, found) == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("family", ["shared", "per-exit"])
+def test_one_class_is_protected(family: str) -> None:
+    table, costs = made_table(4, 800, classes=4, seed=3), made_costs(4)
+    for number in (0, 3):
+        free = solve(table, costs, Goal(0.05), family=family)
+        held = solve(table, costs, Goal(0.05, more=(Limit(f"class {number}", 0.0),)), family=family)
+        assert of_class(table, costs, held, number) <= SLACK
+        assert mean(table, costs, held) >= mean(table, costs, free) - 1e-9
+
+
+@pytest.mark.parametrize("family", ["shared", "per-exit"])
+@pytest.mark.parametrize("exits", [4, 12])
+def test_the_worst_case_is_kept(family: str, exits: int) -> None:
+    table, costs = made_table(exits, 400, seed=2), made_costs(exits, head=400)
+    whole = int(costs.backbone[-1])
+    free = solve(table, costs, Goal(0.05), family=family)
+    assert costs.stopping(free.active)[-1] > 1.03 * whole
+    for worst in (1.0, 1.03):
+        found = solve(table, costs, Goal(0.05, worst=worst), family=family)
+        assert costs.stopping(found.active)[-1] <= worst * whole + 1e-6
+        assert found.active.any() == (worst > 1)
+    with pytest.raises(UserError, match=r"the worst case cannot be 0\.9 of it"):
+        solve(table, costs, Goal(0.05, worst=0.9), family=family)
+
+
+def test_an_infeasible_goal_names_the_nearest() -> None:
+    table, costs = made_table(4, 500, seed=1), made_costs(4)
+    least = mean(table, costs, solve(table, costs, Goal(0.01)))
+    budget = 0.8 * least
+    with pytest.raises(UserError) as refused:
+        solve(table, costs, Goal(0.01, budget=budget))
+    assert f"the least is {least:.4g}" in str(refused.value)
+    hint = refused.value.hint
+    assert hint is not None
+    # what the hint says is feasible, and nothing below it
+    named = float(hint.split("a limit on the loss of ")[1].split(" ")[0])
+    assert mean(table, costs, solve(table, costs, Goal(named + 5e-5, budget=budget))) <= budget
+    with pytest.raises(UserError):
+        solve(table, costs, Goal(named - 1 / 400, budget=budget))
+    # a budget that nothing keeps
+    with pytest.raises(UserError, match=r"the least is 0\.2"):
+        solve(table, costs, Goal(budget=0.01))
+
+
+def test_goals_that_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="largest mean cost"):
+        Goal(objective="best-accuracy")
+    for goal in ({"objective": "weighted-sum"}, {"price": 1.0}):
+        with pytest.raises(ValueError, match="price of losses"):
+            Goal(**goal)
+    table, costs = made_table(2, 50, classes=3), made_costs(2)
+    for metric, message in (("clas 1", "no metric"), ("class 7", "class 7"), ("class x", "no metric")):
+        with pytest.raises(UserError, match=message):
+            solve(table, costs, Goal(0.1, more=(Limit(metric, 0.1),)))
+    only = replace(table, labels=np.zeros(50, np.int64))
+    assert solve(only, costs, Goal(0.5)).thresholds
