@@ -23,7 +23,7 @@ from eennc.support.options import build
 SCHEMA = 1
 """Version of both files. A newer one is refused."""
 MANIFEST = "manifest.json"
-REPORT = "report.json"
+REPORT, PAGE = "report.json", "report.html"
 FLOAT_IR, INT8_IR = "float.eir", "int8.eir"
 """Of a quantised artefact: the network before it was quantised, and after. `eennc diff` compares them."""
 
@@ -150,7 +150,7 @@ def check_replaceable(folder: Path) -> None:
         raise UserError("this is a file, the artefact needs a folder", place=place, hint="give another name after -o")
     there = {path.name for path in folder.iterdir()}
     try:
-        ours = {MANIFEST, REPORT, *read_manifest(folder).files} if MANIFEST in there else set[str]()
+        ours = {MANIFEST, REPORT, PAGE, *read_manifest(folder).files} if MANIFEST in there else set[str]()
     except UserError as error:
         raise UserError(
             f"the folder's {MANIFEST} cannot be read ({error.message}): what else is there would be lost",

@@ -51,6 +51,7 @@ from eennc.policy.summary import Summary
 from eennc.policy.table import Policy, Tables
 from eennc.recipe import SPLITS, Recipe, build_backend, recipe_of
 from eennc.recipe.inputs import check_data, check_needs, splits_of
+from eennc.report import write_page
 from eennc.support.atomic import atomic_folder
 from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Progress, Silent
@@ -407,5 +408,6 @@ def _write(
             c=emitted.c,
         )
         write_report(report, temporary)
+        write_page(report, temporary)
         write_manifest(manifest, temporary)
     return manifest

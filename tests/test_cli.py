@@ -76,7 +76,7 @@ def content(folder: Path) -> dict[str, bytes]:
 class TestCompile:
     def test_the_artefact(self, folder):
         manifest = json.loads((folder / "build/manifest.json").read_text())
-        assert set(os.listdir(folder / "build")) == {"manifest.json", "report.json", *manifest["files"]}
+        assert set(os.listdir(folder / "build")) == {"manifest.json", "report.json", "report.html", *manifest["files"]}
         assert manifest["source_file"] == "model.onnx"
         assert manifest["classes"] == CLASSES
         assert manifest["input"] == {"name": "input", "dtype": "float32", "shape": ["N", 1, 9, 9]}

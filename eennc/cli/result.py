@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from eennc.artifact import PAGE
 from eennc.cli.units import columns, count, percent, points, size
 from eennc.driver import Compiled
 from eennc.policy.requirements import Verdict
@@ -25,6 +26,8 @@ def result_text(compiled: Compiled, model: str, output: str, backend: str) -> st
     lines += _quantised(compiled.report["quantisation"])
     lines += _weights(compiled.report)
     lines += _memory(compiled.report["memory"])
+    if summary is not None and compiled.folder is not None:
+        lines += [f"  {len(summary.front)} points of cost and loss: {output}{PAGE}", ""]
     lines += [_verdict(verdict) for verdict in compiled.verdicts]
     if not compiled.met:
         lines.append(f"a requirement is missed; the artefact was written to {output} all the same")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from eennc.policy.calibration import expected_calibration_error
 from eennc.policy.evaluate import evaluate
+from eennc.policy.front import FrontPoint, pareto_front
 from eennc.policy.goal import Goal
 from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of
 from eennc.policy.table import Costs, Policy, ScoreTable, Tables
@@ -18,8 +19,6 @@ NEAR = 1e-4
 """A confidence this near to its threshold may fall on the other side in another runtime's float arithmetic."""
 TIED = 0.1
 """Share of samples at the highest confidence above which it is warned: no threshold can tell them apart."""
-LIMITS = (0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05)
-"""Limits of the trade-off curve."""
 
 
 @dataclass(frozen=True)
@@ -96,18 +95,6 @@ class SplitSummary:
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """What a limit would give: chosen on calibration, the loss in its metric and the saving on both splits."""
-
-    limit: float
-    exits: int
-    calibration_loss: float
-    calibration_saved: float
-    test_loss: float | None
-    test_saved: float | None
-
-
-@dataclass(frozen=True)
 class OperatingPoint:
     """Other thresholds for the exits that stayed: least mean MACs under another limit."""
 
@@ -129,7 +116,7 @@ class Summary:
     static_place: str | None
     calibration: SplitSummary
     test: SplitSummary | None
-    curve: tuple[CurvePoint, ...]
+    front: tuple[FrontPoint, ...]
     points: tuple[OperatingPoint, ...] = ()
 
 
@@ -137,9 +124,9 @@ def summarise(
     tables: Tables,
     policy: Policy,
     goal: Goal,
-    solve_for: Callable[[float], Policy],
+    solve_for: Callable[[Goal], Policy],
 ) -> Summary:
-    """Evaluate a policy on both splits; `solve_for(limit)` gives the policies of the trade-off curve.
+    """Evaluate a policy on both splits; `solve_for` gives the policies of the Pareto front.
 
     The best static cut is the cheapest network truncated at one exit, among all that were trained, whose loss on
     calibration keeps the limit.
@@ -155,7 +142,7 @@ def summarise(
         static_place=None if static is None else tables.places[static],
         calibration=_split(tables.calibration, tables, policy, metric, static),
         test=None if test is None else _split(test, tables, policy, metric, static),
-        curve=tuple(_point(tables, solve_for(at), metric, at) for at in LIMITS),
+        front=pareto_front(tables, goal, solve_for),
     )
 
 
@@ -278,23 +265,3 @@ def _rows(
             )
         )
     return tuple(rows)
-
-
-def _point(tables: Tables, policy: Policy, metric: Metric, limit: float) -> CurvePoint:
-    calibration = _loss_and_saving(tables.calibration, tables.costs, policy, metric)
-    test = None if tables.test is None else _loss_and_saving(tables.test, tables.costs, policy, metric)
-    return CurvePoint(
-        limit=limit,
-        exits=int(policy.active.sum()),
-        calibration_loss=calibration[0],
-        calibration_saved=calibration[1],
-        test_loss=None if test is None else test[0],
-        test_saved=None if test is None else test[1],
-    )
-
-
-def _loss_and_saving(table: ScoreTable, costs: Costs, policy: Policy, metric: Metric) -> tuple[float, float]:
-    evaluation = evaluate(table, costs, policy)
-    macs = float(table.sample_weights @ evaluation.macs)
-    base = int(costs.backbone[-1])
-    return loss_of(table, evaluation.correct, metric).point, 1 - macs / base if base else 0.0

@@ -1,3 +1,4 @@
+import itertools
 import json
 from dataclasses import asdict
 
@@ -6,6 +7,7 @@ import pytest
 from score_tables import made_costs, made_table
 
 from eennc.policy.evaluate import evaluate
+from eennc.policy.front import Figures, pareto_front
 from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
 from eennc.policy.statistics import NO_LOSS, SLACK, Metric, Statistic, loss_of
@@ -27,10 +29,11 @@ def tables(exits: int = 5, test: bool = True, groups: int = 0) -> Tables:
 def summary(
     given: Tables, policy: Policy | None = None, metric: Metric = "accuracy", by: Statistic = "point"
 ) -> Summary:
-    def solve_for(limit: float) -> Policy:
-        return solve(given.calibration, given.costs, Goal(limit, metric, by))
+    def solve_for(goal: Goal) -> Policy:
+        return solve(given.calibration, given.costs, goal)
 
-    return summarise(given, policy or solve_for(0.02), Goal(0.02, metric, by), solve_for)
+    goal = Goal(0.02, metric, by)
+    return summarise(given, policy or solve_for(goal), goal, solve_for)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "balanced-accuracy"])
@@ -103,18 +106,25 @@ def test_samples_near_a_threshold_on_their_way_are_counted() -> None:
     assert found.calibration.near_threshold == near.sum() >= 1
 
 
-def test_curve_and_json() -> None:
+def test_front_and_json() -> None:
     found = summary(tables())
-    saved = [point.calibration_saved for point in found.curve]
-    assert saved == sorted(saved)
-    assert all(point.calibration_loss <= point.limit + SLACK for point in found.curve)
+    for first, then in itertools.pairwise(found.front):
+        assert first.limit < then.limit
+        assert first.calibration.saved < then.calibration.saved
+        assert first.calibration.loss.point < then.calibration.loss.point
+    assert all(point.calibration.loss.point <= point.limit + SLACK for point in found.front)
+    own = next(point for point in found.front if point.limit == found.limit)
+    assert own.calibration.saved == pytest.approx(found.calibration.eenn.saved)
+    assert found.test is not None
+    assert own.test == Figures(found.test.eenn.loss, found.test.eenn.saved)
+    assert pareto_front(tables(), Goal(0.02)) == found.front
     assert json.loads(json.dumps(asdict(found), allow_nan=False))["calibration"]["samples"] == 600
 
 
 def test_without_a_test_split_and_without_exits() -> None:
     found = summary(tables(test=False))
     assert found.test is None
-    assert all(point.test_loss is None for point in found.curve)
+    assert all(point.test is None for point in found.front)
     bare = summary(tables(0))
     assert bare.static_place is None
     assert bare.calibration.eenn == bare.calibration.base

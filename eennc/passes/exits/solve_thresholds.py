@@ -170,7 +170,7 @@ class SolveThresholds(Pass):
         remove_exits(module, kept)
         if annotated:
             annotate(module)  # without the heads that are gone
-        summary = summarise(tables, policy, goal, lambda limit: solve_for(goal.within(limit), policy))
+        summary = summarise(tables, policy, goal, lambda other: solve_for(other, policy))
         summary = dataclasses.replace(summary, points=points)
         if not kept:
             under = "" if goal.limit is None else f" under a limit of {goal.limit:g}"
