@@ -98,7 +98,12 @@ def problem(
     """The problem that a table poses, under one limit or `more`. `price`: what a loss of 1 in `metric` (a single one)
     counts in the cost, in networks. Raises UserError for an unknown metric.
     """
-    limits, bounds, least, weights, strata, cluster_weights = [], [], [], [], [], []
+    limits: list[float] = []
+    bounds: list[float] = []
+    least: list[float] = []
+    weights: list[Floats] = []
+    strata: list[Ints] = []
+    cluster_weights: list[Floats] = []
     cluster = np.empty(0, np.int64)
     for one in (Limit(metric, limit, statistic), *more):
         bounded = one.statistic == "upper95"
@@ -111,7 +116,7 @@ def problem(
             strata.append(stratum if grouped is None else grouped.stratum)
             cluster_weights.append(np.empty((0, 0)) if grouped is None else grouped.weights)
             cluster = cluster if grouped is None else grouped.number
-    count, (groups, _) = len(limits), cluster_weights[0].shape
+    count, groups = len(limits), len(cluster_weights[0])
     if not any(bounds):
         cluster, groups = np.empty(0, np.int64), 0
     together = np.zeros((count, groups, max(part.shape[1] for part in cluster_weights) if groups else 0))
