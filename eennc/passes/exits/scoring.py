@@ -12,7 +12,7 @@ from eennc.data.splits import Split
 from eennc.ir.cuts import all_evidence, all_scores, exits_of
 from eennc.ir.graph import Module
 from eennc.ir.ops.exit import Exit
-from eennc.ir.rules import Kind, Rule
+from eennc.ir.rules import STREAM, Kind, Rule
 from eennc.ir.types import Array
 from eennc.passes.base import Context
 from eennc.passes.cost import costs_of
@@ -56,7 +56,7 @@ def score_table(module: Module, split: Split, ctx: Context) -> ScoreTable:
         key,
         lambda: {"scores": _stacked(answers(module, graph, split.x, ctx.progress))},
     )
-    rule = _one_rule(exits)
+    rule = one_rule(exits)
     return (PatienceTable if rule == "patience" else ScoreTable)(
         split=split.name,
         scores=stored["scores"][: len(exits) + 1],
@@ -75,8 +75,14 @@ def _stacked(found: Sequence[Array]) -> Array:
     return stacked if stacked.dtype == np.int8 else stacked.astype(np.float32, copy=False)
 
 
-def _one_rule(exits: Sequence[Exit]) -> Rule:
+def one_rule(exits: Sequence[Exit]) -> Rule:
+    """The rule that all exits have; raises UserError where they differ, and for one that no score table shows."""
     rules = sorted({exit.rule for exit in exits})
+    if STREAM in rules:
+        raise UserError(
+            f"{STREAM} depends on the sample before, which a table of scores does not show",
+            hint="take solve-stream, or another rule: solve-thresholds{rule=margin}",
+        )
     if len(rules) > 1:
         raise UserError(
             f"the exits have different rules: {', '.join(rules)}", hint="say one: solve-thresholds{rule=...}"

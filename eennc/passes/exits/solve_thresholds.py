@@ -11,12 +11,12 @@ from annotated_types import Ge, Le
 
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
-from eennc.ir.rules import Rule
+from eennc.ir.rules import STREAM, Rule
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import annotate
 from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
-from eennc.passes.exits.scoring import score_tables
+from eennc.passes.exits.scoring import one_rule, score_tables
 from eennc.passes.exits.set_rule import set_rule
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Metric, Statistic
@@ -66,20 +66,25 @@ class SolveThresholds(Pass):
 
     points: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict[str, float])
     """More operating points, by name their limits, such as {saver: 0.03, accurate: 0.002}: other thresholds for the
-    exits that stay, between which C code is switched at run time. The limit's own is called normal."""
+    exits that stay, between which ONNX models and C code are switched at run time. The limit's own is called normal."""
 
     def __post_init__(self) -> None:
         if NORMAL in self.points:
             raise ValueError(f"points: '{NORMAL}' is the one of limit")
+        if self.rule == STREAM:
+            raise ValueError(f"rule: the thresholds of {STREAM} are chosen by solve-stream")
         if self.thresholds == "shared" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
 
     def preview(self, module: Module) -> Module:
-        """With the rule set."""
-        if self.rule is None:
-            return module
+        """With the rule set, and the names of the operating points: not every backend can switch between them."""
         copy = module.copy()
-        set_rule(copy, self.rule)
+        if self.rule is not None:
+            set_rule(copy, self.rule)
+        one_rule(exits_of(copy.main))
+        for exit in exits_of(copy.main):
+            exit.attrs["points"] = (exit.threshold,) * len(self.points)
+        self._name(copy, tuple(self.points))
         return copy
 
     def run(self, module: Module, ctx: Context) -> bool:
@@ -135,8 +140,7 @@ class SolveThresholds(Pass):
         points = self._points(tables.only(kept), policy, kept, solve_for)
         for number, k in enumerate(kept):
             exits_of(module.main)[k].attrs["points"] = tuple(point.thresholds[number] for point in points)
-        if points:
-            module.attributes["points"] = tuple(point.name for point in points)
+        self._name(module, tuple(self.points))
         annotated = any("macs_to_here" in exit.notes for exit in exits_of(module.main))
         remove_exits(module, kept)
         if annotated:
@@ -166,6 +170,12 @@ class SolveThresholds(Pass):
         ctx.results.put(policy)
         ctx.results.put(summary)
         return True
+
+    @staticmethod
+    def _name(module: Module, points: tuple[str, ...]) -> None:
+        module.attributes.pop("points", None)
+        if points:
+            module.attributes["points"] = points
 
     def _points(
         self, tables: Tables, policy: Policy, kept: list[int], solve_for: Callable[[float, Policy, Tables], Policy]
