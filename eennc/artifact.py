@@ -52,6 +52,17 @@ class ExitSpec:
 
 
 @dataclass(frozen=True)
+class PointSpec:
+    """An operating point: its name, and the threshold of every exit. calibration: how many calibration samples each
+    exit answered, and at the end the last classifier; None where that is not known.
+    """
+
+    name: str
+    thresholds: tuple[float, ...]
+    calibration: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class CSpec:
     """What users of a folder of C code must know. prefix: of its symbols, in capitals of its macros. device: what it
     was planned for. arena_bytes, arena_bound: memory for tensors, and its lower bound. input_scale, input_zero_point:
@@ -80,7 +91,10 @@ class Manifest:
     model, base: file names of the early-exit network and of the plain network it was made from (None where the backend
     writes none). batch: the number of
     samples that a run takes, None for any. files: SHA-256 (hexadecimal) of the files that the backend wrote. c: of
-    backends that write C.
+    backends that write C. points: the operating points that the artefact holds; the first is its default. point_input:
+    the model's input that takes a point's number, None where there is nothing to choose. state_input: the one that
+    takes the class that was answered to the sample before, None where no exit looks at it. build: a digest of `files`,
+    which says whose counts `eennc check` is given.
     Raises ValueError for a file name that leads out of the folder.
     """
 
@@ -100,6 +114,10 @@ class Manifest:
     exits: tuple[ExitSpec, ...]
     files: dict[str, str]
     c: CSpec | None = None
+    points: tuple[PointSpec, ...] = ()
+    point_input: str | None = None
+    state_input: str | None = None
+    build: str = ""
 
     def __post_init__(self) -> None:
         for name in (self.model, self.base, *self.files):
@@ -118,12 +136,10 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of an artefact folder; raises UserError where there is none, or a newer or damaged one."""
     found = _read(folder, MANIFEST)
     path = str(folder / MANIFEST)
-    for item in cast("list[object]", found["exits"]) if isinstance(found.get("exits"), list) else []:
-        if isinstance(item, dict):
-            spec = cast("dict[str, object]", item)
-            spec.update((name, _number(spec[name])) for name in ("temperature", "threshold") if name in spec)
-            if isinstance(limits := spec.get("class_thresholds"), list):
-                spec["class_thresholds"] = [_number(limit) for limit in cast("list[object]", limits)]
+    for spec in (*_specs(found, "exits"), *_specs(found, "points")):
+        for name in ("temperature", "threshold", "class_thresholds", "thresholds"):
+            if name in spec:
+                spec[name] = _number(spec[name])
     try:
         return build(Manifest, found, what="the manifest")
     except UserError as error:
@@ -171,6 +187,11 @@ def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: sha256_of(folder / name) for name in sorted(names)}
 
 
+def build_of(files: Mapping[str, str]) -> str:
+    """What a build is known by: 16 hexadecimal digits that depend on the bytes of all its files."""
+    return hashlib.sha256(to_json(files).encode()).hexdigest()[:16]
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     with path.open("rb") as file:
@@ -204,7 +225,16 @@ def plain(value: object) -> object:
             raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def _specs(found: dict[str, Any], name: str) -> list[dict[str, object]]:
+    """The mappings in a list of the manifest."""
+    items = cast("list[object]", found[name]) if isinstance(found.get(name), list) else []
+    return [cast("dict[str, object]", item) for item in items if isinstance(item, dict)]
+
+
 def _number(value: object) -> object:
+    """Numbers that are not finite from the text that stands for them, in lists too."""
+    if isinstance(value, list):
+        return [_number(item) for item in cast("list[object]", value)]
     return float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value
 
 

@@ -20,7 +20,7 @@ from eennc.ir.interpreter import run_graph
 from eennc.ir.op import Op
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.q_quantize import Quantize
-from eennc.ir.rules import Agreement
+from eennc.ir.rules import NO_CLASS, Agreement
 from eennc.ir.text import load_module
 from eennc.ir.types import Array, Quant
 from eennc.ir.values import Result, Value, Weight
@@ -260,11 +260,24 @@ def _decibels(signal: float, noise: float) -> float:
 
 
 def _leaves(exits: Sequence[Exit], logits: Sequence[Array]) -> NDArray[np.int64]:
-    """The exit of each sample, from the logits of all exits, floats or integers."""
+    """The exit of each sample, from the logits of all exits, floats or integers; the samples are one sequence."""
+    if not any(exit.streams for exit in exits):
+        return _left(exits, logits, NO_CLASS)
+    left = np.zeros(len(logits[-1]), np.int64)
+    last = NO_CLASS
+    for i in range(len(left)):
+        one = [table[i : i + 1] for table in logits]
+        left[i] = _left(exits, one, last)[0]
+        last = int(np.argmax(one[int(left[i])]))
+    return left
+
+
+def _left(exits: Sequence[Exit], logits: Sequence[Array], last: int) -> NDArray[np.int64]:
+    """The same where `last` is the class that was answered before each."""
     left = np.full(len(logits[-1]), len(exits), np.int64)
     before: Agreement | None = None
     for exit, table in zip(exits, logits, strict=False):
-        sure = exit.leaves(table, table, before) & (left == len(exits))
+        sure = exit.leaves(table, table, before, last) & (left == len(exits))
         left[sure] = exit.exit
         before = exit.remember(table, before)
     return left

@@ -18,7 +18,9 @@ from eennc.artifact import (
     SCHEMA,
     ExitSpec,
     Manifest,
+    PointSpec,
     TensorSpec,
+    build_of,
     check_replaceable,
     hash_files,
     plain,
@@ -39,14 +41,18 @@ from eennc.ir.types import TensorType
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import graph_cost, module_cost
 from eennc.passes.exits.classifier import prepare_scores
+from eennc.passes.exits.points import operating_points
 from eennc.passes.exits.prune import remove_exits
+from eennc.passes.exits.solve_thresholds import NORMAL
 from eennc.passes.exits.train_exits import TrainingRecord
 from eennc.passes.memory.plan_memory import MemoryPlan
 from eennc.passes.pipeline import Instrument, Pipeline, check_order, facts_of, up_to
 from eennc.passes.reproducer import PassFailed, write_reproducer
 from eennc.plugins import load_file, load_plugins
+from eennc.policy.drift import calibration_counts
 from eennc.policy.quantisation import QuantisationSummary
 from eennc.policy.requirements import Verdict, judge
+from eennc.policy.stream_table import StreamSummary
 from eennc.policy.summary import Summary
 from eennc.policy.table import Policy, Tables
 from eennc.recipe import SPLITS, Recipe, build_backend, recipe_of
@@ -302,6 +308,29 @@ def _read(model: Any) -> tuple[Module, Source]:
     return module_from_proto(model, name), Source(name, hashlib.sha256(content).hexdigest())
 
 
+def _points(module: Module, ctx: Context) -> tuple[PointSpec, ...]:
+    """The operating points, with what their exits answer on calibration, unless a pass has changed the thresholds since
+    they were solved.
+    """
+    points = operating_points(module)
+    tables, policy = ctx.results.find(Tables), ctx.results.find(Policy)
+    counts: dict[str, tuple[int, ...]] = {}
+    stream = ctx.results.find(StreamSummary)
+    if stream is not None and stream.thresholds == tuple(points[NORMAL]):
+        counts = {NORMAL: stream.calibration.counts}
+    elif tables is not None and policy is not None:
+        solved = [
+            (place, threshold, temperature)
+            for place, threshold, temperature, stays in zip(
+                tables.places, policy.thresholds, policy.temperatures, policy.active, strict=True
+            )
+            if stays
+        ]
+        if solved == [(exit.place, exit.threshold, exit.temperature) for exit in exits_of(module.main)]:
+            counts = calibration_counts(tables, policy, points)
+    return tuple(PointSpec(name, tuple(limits), counts.get(name)) for name, limits in points.items())
+
+
 def _judge(recipe: Recipe, ctx: Context) -> tuple[Verdict, ...]:
     tables, policy = ctx.results.find(Tables), ctx.results.find(Policy)
     if tables is None or policy is None:
@@ -345,6 +374,7 @@ def _report(
             if split is not None
         },
         "result": ctx.results.find(Summary),
+        "stream": ctx.results.find(StreamSummary),
         "quantisation": ctx.results.find(QuantisationSummary),
         "cost": None if network.stage == "segmented" else module_cost(network),
         "base_cost": None if network.stage == "segmented" else graph_cost(without_exits(network.main)),
@@ -406,6 +436,10 @@ def _write(
             ),
             files=files,
             c=emitted.c,
+            points=_points(module, ctx),
+            build=build_of(files),
+            point_input=emitted.point_input,
+            state_input=emitted.state_input,
         )
         write_report(report, temporary)
         write_page(report, temporary)

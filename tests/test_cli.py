@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -219,6 +220,35 @@ class TestRun:
         assert code == 0
         assert json.loads(out)["samples"] == 30
 
+    def test_operating_points(self, folder, command):
+        text = RECIPE.replace("{limit: 0.2}", "{limit: 0.2, points: {saver: 0.6}}")
+        (folder / "points.yaml").write_text(text)
+        code, _, err = command("model.onnx", "-p", "points.yaml", "-o", "b7", "--cache-dir", "cache", "-q")
+        assert (code, err) == (0, "")
+        given = ("run", "b7", "--data", "test.npz", "--timed", "5", "-q")
+        shares = {}
+        for point in ("normal", "saver"):
+            code, out, _ = command(*given, "--json", "--point", point)
+            assert code == 0
+            shares[point] = [row["share"] for row in json.loads(out)["exits"]]
+        assert shares["saver"] != shares["normal"]
+        assert shares["normal"] == [row["share"] for row in json.loads(command(*given, "--json")[1])["exits"]]
+        assert "onnx, operating point saver)" in command(*given, "--point", "saver")[1]
+        report = json.loads((folder / "b7/report.json").read_text())["result"]["points"]
+        manifest = eennc.load("b7").manifest
+        assert [point.name for point in manifest.points] == ["normal", "saver"]
+        assert list(manifest.points[1].thresholds) == report[0]["thresholds"]
+        assert manifest.points[0].thresholds == tuple(exit.threshold for exit in manifest.exits)
+        code, out, err = command(*given, "--point", "savr")
+        assert (code, out) == (1, "")
+        assert "known: normal, saver" in err
+        assert "did you mean 'saver'?" in err
+        # refused before anything is trained
+        code, out, err = command("model.onnx", "-p", "points.yaml", "-o", "b8", "-b", "tflite", "--cache-dir", "none")
+        assert (code, out) == (1, "")
+        assert "the tflite backend writes one operating point" in err
+        assert not (folder / "none").exists()
+
     def test_bad_data(self, folder, command):
         x, y = images(4, 0)
         for arrays, message in (
@@ -233,6 +263,102 @@ class TestRun:
             assert message in err
         code, _, err = command("run", "xdg", "--data", "test.npz")
         assert code == 1
+
+
+class TestCheck:
+    @pytest.fixture
+    def counted(self, folder, command) -> Path:
+        code, _, err = command("run", "build", "--data", "test.npz", "--timed", "0", "-q", "--counts", "counts.json")
+        assert (code, err) == (0, "")
+        return folder / "counts.json"
+
+    def test_counts_are_those_of_the_network(self, folder, counted):
+        session = eennc.load("build")
+        exits = session.predict(images(150, 3)[0]).exit
+        manifest = json.loads((folder / "build/manifest.json").read_text())
+        wanted = np.bincount(exits, minlength=len(manifest["exits"]) + 1).tolist()
+        assert json.loads(counted.read_text()) == {
+            "build": manifest["build"],
+            "counts": {"normal": wanted},
+            "schema": 1,
+        }
+        assert session.counts() == {"normal": tuple(wanted)}
+        session.predict(images(150, 3)[0][:7])
+        assert sum(session.counts()["normal"]) == 157
+        session.reset_counts()
+        assert session.counts() == {}
+        # the calibration samples, through onnxruntime
+        session.predict(images(120, 2)[0])
+        assert manifest["points"][0]["calibration"] == list(session.counts()["normal"])
+
+    def test_test_data_fit(self, command, counted):
+        code, out, err = command("check", "build", "--counts", "counts.json")
+        assert (code, err) == (0, "")
+        for word in ("calibration", "field", "chi-square", "level 0.01", "fits calibration", "150", "120"):
+            assert word in out
+        code, out, _ = command("check", "build", "--counts", "counts.json", "--json", "--level", "0.05")
+        found = json.loads(out)
+        assert code == 0
+        assert (found["fits"], found["level"], found["point"]) == (True, 0.05, "normal")
+
+    def test_other_shares_are_drift(self, folder, command, counted):
+        content = json.loads(counted.read_text())
+        calibration = json.loads((folder / "build/manifest.json").read_text())["points"][0]["calibration"]
+        content["counts"]["normal"] = [n * 5 for n in calibration]
+        counted.write_text(json.dumps(content))
+        assert command("check", "build", "--counts", "counts.json")[0] == 0
+        content["counts"]["normal"] = [500 if n == min(calibration) else 10 for n in calibration]
+        # a firmware may leave the build away
+        del content["build"]
+        counted.write_text(json.dumps(content))
+        code, out, err = command("check", "build", "--counts", "counts.json")
+        assert (code, err) == (2, "")
+        assert "DRIFT: shares differ, most at" in out
+
+    def test_bad_counts(self, folder, command, counted):
+        good = json.loads(counted.read_text())["counts"]["normal"]
+
+        def counts(values: object) -> str:
+            return json.dumps({"counts": {"normal": values}})
+
+        for text, message in (
+            ("{", "not readable as JSON"),
+            ("[1, 2]", "not a file of counts"),
+            ("{}", "not a file of counts"),
+            (json.dumps({"counts": good}), "not a file of counts"),
+            (json.dumps({"build": "0" * 16, "counts": {"normal": good}}), "counts of another build"),
+            (json.dumps({"counts": {"saver": good}}), "unknown operating point 'saver'"),
+            (counts([*good, 1]), f"has {len(good) + 1} counts; the build has {len(good) - 1} exits"),
+            (counts([-1, *good[1:]]), "whole numbers from 0 on"),
+            (counts([1.5, *good[1:]]), "whole numbers from 0 on"),
+            (counts([True, *good[1:]]), "whole numbers from 0 on"),
+            (counts("many"), "whole numbers from 0 on"),
+            (counts([0] * len(good)), "nothing was counted"),
+            (json.dumps({"counts": {}}), "nothing was counted"),
+            (counts([2**32 - 1, *good[1:]]), "counters of 32 bits"),
+        ):
+            counted.write_text(text)
+            code, out, err = command("check", "build", "--counts", "counts.json")
+            assert (code, out) == (1, ""), text
+            assert message in err
+            assert err.count("error:") == 1
+        assert "no such file" in command("check", "build", "--counts", "gone.json")[2]
+        counted.write_text(counts(good))
+        for option, message in (
+            (("--level", "1"), "between 0 and 1"),
+            (("--level", "nan"), "between 0 and 1"),
+            (("--point", "saver"), "unknown operating point 'saver'"),
+        ):
+            code, _, err = command("check", "build", "--counts", "counts.json", *option)
+            assert code == 1
+            assert message in err
+        manifest = json.loads((folder / "build/manifest.json").read_text())
+        shutil.copytree("build", "old", dirs_exist_ok=True)
+        manifest["points"][0]["calibration"] = None
+        (folder / "old/manifest.json").write_text(json.dumps(manifest))
+        code, _, err = command("check", "old", "--counts", "counts.json")
+        assert code == 1
+        assert "does not hold how often" in err
 
 
 def network(*nodes, inputs=(("input", ("N", 1, 9, 9)),), output=("N", 3), weights=()) -> onnx.ModelProto:

@@ -11,7 +11,8 @@ from eennc.artifact import hash_files, read_manifest
 from eennc.cli import main
 from eennc.difference import difference
 from eennc.ir.cuts import exit_free, exits_of
-from eennc.ir.interpreter import run_graph, run_module
+from eennc.ir.interpreter import run_graph, run_module, run_stream
+from eennc.ir.rules import STREAM
 from eennc.ir.text import load_module, save_module
 from eennc.ir.values import Weight
 from eennc.support.diagnostics import UserError
@@ -120,3 +121,19 @@ def test_bad_use(folder, tmp_path) -> None:
         with pytest.raises(UserError, match=message):
             difference(eennc.load(folder / name), folder / model, x, limit=20, progress=Silent())
     assert "float.eir" not in read_manifest(folder / "float").files
+
+
+def test_a_stream_is_one_sequence(folder) -> None:
+    passes = INT8.replace("solve-thresholds{limit=0.2}", "solve-stream{limit=0.3,statistic=point}")
+    data = {name: str(folder / f"{name}.npz") for name in ("train", "calibration", "test")}
+    eennc.compile(folder / "model.onnx", passes=passes, data=data, output=folder / "stream", cache=folder / "c")
+    integers = load_module(folder / "stream/int8.eir")
+    assert {exit.rule for exit in exits_of(integers.main)} == {STREAM}
+    x, y = images(90, 21)
+    x = x[np.argsort(y, kind="stable")]
+    result = difference(eennc.load(folder / "stream"), folder / "model.onnx", x, limit=20, progress=Silent())
+    outcome = run_stream(integers, [x])
+    assert len(set(outcome.exit)) > 1
+    shares = np.bincount(outcome.exit, minlength=len(result.exits)) / len(x)
+    assert [row.int8_share for row in result.exits] == pytest.approx(list(shares))
+    assert result.artefact_exits > 0.9

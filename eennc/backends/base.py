@@ -21,13 +21,17 @@ from eennc.support.registry import Registry
 @dataclass(frozen=True)
 class Emitted:
     """What a backend wrote: the artefact's file, and the base network's beside it (None where it writes none), by name.
-    `batch` is the number of samples that the artefact takes at once, None for any; `c` what users of C code must know.
+    `batch` is the number of samples that the artefact takes at once, None for any; `c` what users of C code must know;
+    `point_input` the name of the input that takes the number of an operating point, `state_input` of the one that takes
+    the class that was answered last, None where there is none.
     """
 
     model: str
     base: str | None
     batch: int | None
     c: CSpec | None = None
+    point_input: str | None = None
+    state_input: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The command `eennc`. Results go to stdout, all else to stderr.
 
-Exit codes: 0, 1 for the user's mistakes, 2 for a requirement that is not met, 70 for an error of eennc itself, 130 for
-Ctrl-C.
+Exit codes: 0, 1 for the user's mistakes, 2 for a requirement that is not met and for drift, 70 for an error of eennc
+itself, 130 for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    from eennc.cli.arguments import COMPILE, DIFF, RUN, parse
+    from eennc.cli.arguments import CHECK, COMPILE, DIFF, RUN, parse
 
     verb, options = parse(given)
     if verb == RUN:
@@ -49,6 +49,10 @@ def _run(given: list[str]) -> int:
         from eennc.cli.diff import diff
 
         return diff(options)
+    if verb == CHECK:
+        from eennc.cli.check import check
+
+        return check(options)
     assert verb == COMPILE
     from eennc.cli.compile import compile_model
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from eennc.support.diagnostics import UserError, did_you_mean
 
-COMPILE, RUN, DIFF = "compile", "run", "diff"
+COMPILE, RUN, DIFF, CHECK = "compile", "run", "diff", "check"
 LISTS = ("passes", "ops", "backends", "devices", "rules")
 
 _ABOUT = """\
@@ -22,11 +22,12 @@ under a limit on accuracy, and writes an artefact that really skips the work.
   eennc run build/ --data test.npz
 """
 _AFTER = """\
-Other commands: `eennc run` measures an artefact, `eennc diff` says where a quantised one departs from its float network
-(each has a --help). A first word that is no command is the model: `eennc model.onnx` is `eennc compile model.onnx`.
+Other commands: `eennc run` measures an artefact, `eennc diff` says where a quantised one departs from its float
+network, `eennc check` whether its exits answer in the field as often as on the calibration data (each has a --help).
+A first word that is no command is the model: `eennc model.onnx` is `eennc compile model.onnx`.
 
-exit codes: 0, 1 what was given is wrong, 2 a requirement is not met (the artefact is written), 70 eennc itself failed,
-130 interrupted
+exit codes: 0, 1 what was given is wrong, 2 a requirement is not met (the artefact is written) or check finds drift,
+70 eennc itself failed, 130 interrupted
 """
 
 
@@ -35,9 +36,9 @@ def parse(given: Sequence[str]) -> tuple[str, argparse.Namespace]:
 
     --help and --version print to stdout and end the process.
     """
-    verb = given[0] if given and given[0] in (COMPILE, RUN, DIFF) else None
+    verb = given[0] if given and given[0] in (COMPILE, RUN, DIFF, CHECK) else None
     rest = list(given[1:] if verb else given)
-    other = {RUN: _run_parser, DIFF: _diff_parser}
+    other = {RUN: _run_parser, DIFF: _diff_parser, CHECK: _check_parser}
     parser = other[verb]() if verb in other else _compile_parser(explicit=verb is not None)
     options, unknown = parser.parse_known_args(rest)
     if unknown:
@@ -152,7 +153,10 @@ def _run_parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", metavar="N", type=_number, help="use the first N samples only")
     parser.add_argument("--on", choices=("host", "qemu"), default="host", help="default host; C code runs on qemu")
     parser.add_argument("--device", metavar="DEVICE", help="with --on qemu: another core than it was compiled for")
-    parser.add_argument("--point", metavar="NAME", help="with --on qemu: the operating point; default normal")
+    parser.add_argument("--point", metavar="NAME", help="the operating point; default normal")
+    parser.add_argument(
+        "--counts", metavar="FILE", type=Path, help="write how often each exit answered, for `eennc check`"
+    )
     parser.add_argument("--timed", metavar="N", type=_number, default=500, help="how many of them to time; default 500")
     parser.add_argument("--threads", metavar="N", type=_number, default=1, help="of the runtime; default 1")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -176,4 +180,28 @@ def _diff_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    return parser
+
+
+def _check_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="eennc check",
+        description="Says whether the exits answer in the field as often as they did on the calibration samples, by a "
+        "chi-square test of homogeneity.",
+        epilog="exit codes: 0 the counts fit, 1 what was given is wrong, 2 drift",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="what `eennc MODEL -o FOLDER` wrote")
+    parser.add_argument(
+        "--counts", metavar="FILE", type=Path, required=True, help="what `eennc run --counts` or a firmware wrote"
+    )
+    parser.add_argument("--point", metavar="NAME", help="the operating point; default normal")
+    parser.add_argument(
+        "--level",
+        metavar="P",
+        type=float,
+        default=0.01,
+        help="how often counts that fit are called drift; default 0.01",
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser

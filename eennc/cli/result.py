@@ -17,7 +17,10 @@ def result_text(compiled: Compiled, model: str, output: str, backend: str) -> st
     title = f"{model} -> {output}  ({backend})"
     lines = [f"{title}{f'{compiled.seconds:.1f} s'.rjust(max(8, 96 - len(title)))}", ""]
     summary = compiled.summary
-    if summary is None:
+    stream = compiled.report["stream"]
+    if stream is not None:
+        lines += _stream(stream)
+    elif summary is None:
         exits = compiled.manifest.exits if compiled.manifest else ()
         lines += [f"exits: {len(exits)}. No pass solved thresholds, so there are no figures.", ""]
     else:
@@ -102,6 +105,30 @@ def _exits(split: SplitSummary) -> list[str]:
             ]
         )
     return columns(rows, left=2)
+
+
+def _stream(found: Mapping[str, Any]) -> list[str]:
+    """What thresholds do to samples in their order."""
+    shown = found["test"] or found["calibration"]
+    rows = [["exit", "after", "stops", "threshold", "accuracy", "MACs to here"]]
+    for row in shown["exits"]:
+        last = row["threshold"] is None
+        figures = [percent(row["share"]), "-" if last else f"{row['threshold']:.3f}", percent(row["accuracy"])]
+        rows.append(["final" if last else f"{row['exit']:4}", row["place"], *figures, count(row["macs"])])
+    lines = [*columns(rows, left=2), f"  on {shown['split']}, n = {shown['samples']:,}, in their order", ""]
+    if found["test"] is None:
+        lines += ["  no test data: these samples chose the thresholds too, so the figures flatter", ""]
+    rows = [["", "accuracy", "mean MACs", "saved", "loss in points, 95 % interval"]]
+    for split in (found["test"], found["calibration"]):
+        if split is None:
+            continue
+        sequences = f", {split['sequences']} sequences" if split["sequences"] else ""
+        rows.append([f"{split['split']}, n = {split['samples']:,}{sequences}"])
+        loss = split["loss"]
+        interval = f"{points(loss['point'])} [{points(loss['lower'])}, {points(loss['upper'])}]"
+        rows.append(["  EENN", percent(split["accuracy"]), count(split["macs"]), percent(split["saved"]), interval])
+        rows.append(["  base", percent(split["base_accuracy"]), count(split["base_macs"])])
+    return [*lines, *columns(rows), ""]
 
 
 def _outcomes(summary: Summary, splits: list[SplitSummary]) -> list[str]:

@@ -14,6 +14,7 @@ from eennc.cli.units import columns, microseconds, percent
 from eennc.data.loading import check_split, load_split
 from eennc.data.splits import Split
 from eennc.ir.types import DType, TensorType
+from eennc.runtime.counts import write_counts
 from eennc.runtime.measure import Measurement, measure
 from eennc.runtime.session import HostSession, check_input, checked_manifest, load
 from eennc.support.diagnostics import UserError
@@ -23,17 +24,18 @@ def run(options: argparse.Namespace) -> int:
     """Measure an artefact; returns the exit code."""
     if options.on == "qemu":
         return run_on_core(options)
-    for name in ("device", "point"):
-        if getattr(options, name) is not None:
-            raise UserError(f"--{name} is for --on qemu")
+    if options.device is not None:
+        raise UserError("--device is for --on qemu")
     session = load(options.folder, threads=options.threads)
     split = _first(options.samples, load_split("test", options.data, Path()))
     check_input(split.x, session.manifest)
     spec = session.manifest.input
     check_split(split, TensorType(spec.shape, DType.of(spec.dtype)), session.manifest.classes)
     with progress_on(sys.stderr, quiet=options.quiet) as progress:
-        measured = measure(session, split, timed=options.timed, progress=progress)
-    sys.stdout.write(to_json(measured) if options.json else _text(measured, session, str(options.folder)))
+        measured = measure(session, split, timed=options.timed, point=options.point, progress=progress)
+    if options.counts is not None:
+        write_counts(session.manifest, session.counts(), options.counts)
+    sys.stdout.write(to_json(measured) if options.json else _text(measured, session, options))
     return OK
 
 
@@ -60,6 +62,8 @@ def run_on_core(options: argparse.Namespace) -> int:
             point=options.point,
             progress=progress,
         )
+    if options.counts is not None:
+        write_counts(manifest, {measured.point: [row.samples for row in measured.exits]}, options.counts)
     sys.stdout.write(to_json(measured) if options.json else core_text(measured, str(options.folder)))
     return OK
 
@@ -77,9 +81,10 @@ def _first(count: int | None, split: Split) -> Split:
     )
 
 
-def _text(measured: Measurement, session: HostSession, folder: str) -> str:
+def _text(measured: Measurement, session: HostSession, options: argparse.Namespace) -> str:
     manifest = session.manifest
-    lines = [f"{folder}  ({manifest.name}, {manifest.backend}), n = {measured.samples:,}", ""]
+    point = "" if options.point in (None, *session.points[:1]) else f", operating point {options.point}"
+    lines = [f"{options.folder}  ({manifest.name}, {manifest.backend}{point}), n = {measured.samples:,}", ""]
     rows = [["exit", "after", "stops", "accuracy", "median latency"]]
     for row in measured.exits:
         number = f"{row.exit:4}" if row.exit < len(manifest.exits) else "final"

@@ -37,6 +37,20 @@ class Split:
             raise UserError(f"the {self.name} split has no labels", hint="add an array 'y' of class numbers")
         return self.y
 
+    @property
+    def starts(self) -> NDArray[np.bool_]:
+        """Where a sequence begins, bool [n]: at the first sample, and wherever the group is another than before."""
+        starts = np.zeros(len(self), bool)
+        starts[:1] = True
+        if self.groups is not None:
+            starts[1:] = self.groups[1:] != self.groups[:-1]
+        return starts
+
+    @property
+    def sequences(self) -> int | None:
+        """How many sequences there are, None without groups."""
+        return None if self.groups is None else int(self.starts.sum())
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all arrays, hexadecimal; the name is left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from eennc.ir.cuts import exits_of
@@ -32,7 +33,9 @@ class Remembering:
 
 
 def remembering(main: Graph, classes: DType) -> dict[Exit, Remembering]:
-    """By exit. `classes`: the type in which a backend numbers classes. Nothing is made that no exit looks at."""
+    """By exit. `classes`: the type in which a backend numbers classes. Nothing is made that no exit looks at. An exit
+    that only some operating points switch off is there; that it does not count at those is the backend's to write.
+    """
     exits = exits_of(main)
     last = max((exit.exit for exit in exits if exit.rule == "patience"), default=-1)
     found: dict[Exit, Remembering] = {}
@@ -43,9 +46,10 @@ def remembering(main: Graph, classes: DType) -> dict[Exit, Remembering]:
         def memory(batch: tuple[int | str, ...] = batch) -> Memory:
             return Memory(Value(TensorType(batch, classes)), Value(TensorType(batch)))
 
-        asked = exit.rule == "patience" or (exit.counts and exit.exit < last)
+        counts = any(threshold < math.inf for threshold in (exit.threshold, *exit.points))
+        asked = exit.rule == "patience" or (counts and exit.exit < last)
         here = memory() if asked else None
-        known = here if exit.counts else before
+        known = here if counts else before
         behind = memory() if known is not None and exit.exit < last else None
         pairs = ((known.named, behind.named), (known.run, behind.run)) if known and behind else ()
         found[exit] = Remembering(before, here, pairs)

@@ -13,7 +13,7 @@ from eennc.ir.op import Op, VerifyError
 from eennc.ir.ops.call import Call
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.opaque import Opaque
-from eennc.ir.rules import Agreement
+from eennc.ir.rules import NO_CLASS, Agreement
 from eennc.ir.types import Array
 from eennc.ir.values import Value, Weight
 
@@ -49,10 +49,13 @@ def run_graph(
     return tuple(_read(value, values) for value in graph.returns)
 
 
-def run_module(module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner | None = None) -> Outcome:
+def run_module(
+    module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner | None = None, last: Array | None = None
+) -> Outcome:
     """Run a module whose main graph returns scores [n, classes].
 
-    A sample that leaves at an exit is removed from the batch: later ops see the survivors only. n may be 0.
+    A sample that leaves at an exit is removed from the batch: later ops see the survivors only. n may be 0. last: the
+    class that was answered before each sample, int [n], for the rule `temporal-patience`; None: nothing was.
     """
     main = module.main
     samples = int(inputs[0].shape[0])
@@ -67,7 +70,8 @@ def run_module(module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner 
             if not len(alive):
                 continue
             scores = _read(op.scores, values)
-            leaves = op.leaves(scores, _read(op.evidence, values), seen)
+            answered = NO_CLASS if last is None else last[alive]
+            leaves = op.leaves(scores, _read(op.evidence, values), seen, answered)
             seen = op.remember(scores, seen)
             seen = None if seen is None else seen.only(~leaves)
             answers.append((alive[leaves], scores[leaves], op.exit))
@@ -85,6 +89,22 @@ def run_module(module: Module, inputs: Sequence[Array], *, opaque: OpaqueRunner 
         scores[rows] = answer
         exit[rows] = number
     return Outcome(scores, exit)
+
+
+def run_stream(
+    module: Module, inputs: Sequence[Array], *, starts: Array | None = None, opaque: OpaqueRunner | None = None
+) -> Outcome:
+    """Run samples one after the other, each with the class that was answered to the one before. starts: where a
+    sequence begins, bool [n], and that class is forgotten; None: at the first sample only.
+    """
+    found: list[Outcome] = []
+    last = NO_CLASS
+    for i in range(len(inputs[0])):
+        if starts is not None and starts[i]:
+            last = NO_CLASS
+        found.append(run_module(module, [x[i : i + 1] for x in inputs], opaque=opaque, last=np.array([last])))
+        last = int(found[-1].scores[0].argmax())
+    return Outcome(np.concatenate([one.scores for one in found]), np.concatenate([one.exit for one in found]))
 
 
 def _read(value: Value, values: dict[Value, Array]) -> Array:

@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 
 from eennc.ir.types import Array, FloatArray
 
-Rule = Literal["max_probability", "margin", "patience", "entropy"]
+Rule = Literal["max_probability", "margin", "patience", "entropy", "temporal-patience"]
 Kind = Literal["logits", "probabilities"]
+STREAM: Rule = "temporal-patience"
+"""The rule for samples that come one after the other: the score is `margin`, and an exit fires only where it names the
+class that was answered last. Nobody answered before the first sample, which therefore goes to the last classifier."""
+NO_CLASS = -1
+"""The class that was answered last, before anything was."""
 
 Numbers = Literal["float", "int8"]
 """What the rule looks at."""
@@ -20,7 +25,7 @@ Numbers = Literal["float", "int8"]
 CLASS_THRESHOLDS = "class_thresholds"
 FORMS: dict[Numbers, tuple[str, ...]] = {
     "float": (*get_args(Rule), CLASS_THRESHOLDS),
-    "int8": ("max_probability", "margin", "patience", CLASS_THRESHOLDS),
+    "int8": ("max_probability", "margin", "patience", STREAM, CLASS_THRESHOLDS),
 }
 """What there is for either: rules, and thresholds by class. A backend says which of it it writes (`Backend.rules`)."""
 
@@ -41,10 +46,10 @@ def confidence(rule: Rule, scores: Array, kind: Kind, temperature: float, unit: 
     `margin`: (the largest z - the second largest) / temperature. `entropy`: 1 - H / log(classes), H the entropy of
     softmax(z / temperature). Scores may be the integers of a quantised network, of any zero point, with `unit` their
     scale: arrays of an integer dtype take the rule's integer form (`levels`). Raises ValueError where it has none, and
-    for `patience`, which is not a matter of one exit: `agreement`.
+    for what is no matter of one exit: `patience` (`agreement` has it) and `temporal-patience`.
     """
-    if rule == "patience":
-        raise ValueError("patience looks at the answers of all exits so far")
+    if rule in ("patience", STREAM):
+        raise ValueError(f"{rule} looks at more than one exit's answer")
     if scores.dtype.kind == "i" and kind == "logits":
         if rule not in FORMS["int8"]:
             raise ValueError(f"{rule} has no integer form")

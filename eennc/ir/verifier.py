@@ -32,7 +32,18 @@ def verify(module: Module) -> None:
                 raise VerifyError(f"{op.name} may stand in main only", op)
             if isinstance(op, Exit) and op.kind != module.attributes.get("scores", op.kind):
                 raise VerifyError(f"the exit gives {op.kind}, the network {module.attributes['scores']}", op)
+    _verify_points(module)
     _verify_exits(module.main)
+
+
+def _verify_points(module: Module) -> None:
+    names = module.attributes.get("points", ())
+    count = len(names) if isinstance(names, tuple) else 0
+    for op in module.main.ops:
+        if isinstance(op, Exit) and len(op.points) != count:
+            raise VerifyError(
+                f"the exit has {len(op.points)} thresholds in 'points', the module {count} such points", op
+            )
 
 
 def _verify_weight_names(module: Module) -> None:

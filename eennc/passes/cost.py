@@ -22,6 +22,7 @@ from eennc.ir.ops.opaque import Opaque
 from eennc.ir.stretches import stretches_of
 from eennc.ir.values import Value, Weight
 from eennc.passes.base import Context, Pass
+from eennc.passes.target import Target
 from eennc.policy.table import Costs
 from eennc.support.diagnostics import UserError
 
@@ -121,6 +122,30 @@ def costs_of(module: Module) -> Costs:
     backbone = [_macs(module, stretch.backbone) for stretch in stretches]
     head = [_macs(module, stretch.head) for stretch in stretches if stretch.exit]
     return Costs(backbone=np.cumsum(backbone, dtype=np.int64), head=np.array(head, np.int64))
+
+
+def instructions_of(module: Module, target: Target | None) -> Costs:
+    """The same in instructions that a target's kernels are predicted to execute, decisions counted with their heads.
+    Raises UserError where there is no target, and for an op of which it knows nothing.
+    """
+    if target is None:
+        raise UserError(
+            "only the C backend predicts instructions", hint="compile with -b cortexm --device DEVICE, or cost: macs"
+        )
+
+    def predicted(op: Op) -> float:
+        found = target.instructions(op)
+        if found is None:
+            raise UserError(
+                f"nothing predicts the instructions of {op.name}: the rates are those of int8 kernels",
+                hint="put calibrate and quantize-int8 before solve-thresholds, or take cost: macs",
+            )
+        return found
+
+    stretches = stretches_of(module.main)
+    backbone = [sum(map(predicted, stretch.backbone)) for stretch in stretches]
+    head = [sum(map(predicted, (*stretch.head, stretch.exit))) for stretch in stretches if stretch.exit]
+    return Costs(np.cumsum(backbone).astype(np.int64), np.array(head).astype(np.int64), "instructions")
 
 
 @dataclass(frozen=True)

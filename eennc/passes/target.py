@@ -23,6 +23,10 @@ class Target(Protocol):
         """Operands whose memory the result may take: it starts where the operand starts, and is not larger."""
         ...
 
+    def instructions(self, op: Op) -> float | None:
+        """How many instructions the op is predicted to execute for one sample, None where nothing is known of it."""
+        ...
+
     def scratch(self, op: Op) -> int:
         """Bytes that the kernel needs while it runs."""
         ...

@@ -36,6 +36,7 @@ def inlined(function: F) -> F:
 def _sources() -> str:
     """SHA-256 of all files with compiled functions, hexadecimal."""
     digest = hashlib.sha256()
-    for file in sorted((Path(__file__).parent / "solvers").glob("*.py")):
+    here = Path(__file__).parent
+    for file in sorted([*(here / "solvers").glob("*.py"), here / "stream.py"]):
         digest.update(file.read_bytes())
     return digest.hexdigest()

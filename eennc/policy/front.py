@@ -16,7 +16,7 @@ LIMITS = (0.0, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04
 
 @dataclass(frozen=True)
 class Figures:
-    """On one split: the loss in the goal's metric, and the share of the base network's MACs that is saved."""
+    """On one split: the loss in the goal's metric, and the share of the base network's cost that is saved."""
 
     loss: Loss
     saved: float
@@ -49,10 +49,10 @@ def pareto_front(
     found: list[FrontPoint] = []
     for limit in sorted({*limits, *own}):
         policy = answer(goal.within(limit))
-        calibration = figures(tables.calibration, tables.costs, policy, goal.metric)
+        calibration = figures(tables.calibration, tables.solved, policy, goal.metric)
         if found and calibration.saved <= found[-1].calibration.saved:
             continue
-        test = None if tables.test is None else figures(tables.test, tables.costs, policy, goal.metric)
+        test = None if tables.test is None else figures(tables.test, tables.solved, policy, goal.metric)
         found.append(FrontPoint(limit, int(policy.active.sum()), calibration, test))
     return tuple(found)
 
@@ -60,7 +60,7 @@ def pareto_front(
 def _shared(tables: Tables) -> Callable[[Goal], Policy]:
     from eennc.policy.solve import solve  # numba is slow to import
 
-    return lambda goal: solve(tables.calibration, tables.costs, goal)
+    return lambda goal: solve(tables.calibration, tables.solved, goal)
 
 
 def figures(table: ScoreTable, costs: Costs, policy: Policy, metric: Metric) -> Figures:

@@ -13,7 +13,7 @@ from eennc.policy.evaluate import evaluate
 from eennc.policy.front import FrontPoint, pareto_front
 from eennc.policy.goal import Goal
 from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of
-from eennc.policy.table import Costs, Policy, ScoreTable, Tables
+from eennc.policy.table import CostMetric, Costs, Policy, ScoreTable, Tables
 
 NEAR = 1e-4
 """A confidence this near to its threshold may fall on the other side in another runtime's float arithmetic."""
@@ -107,11 +107,12 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole result. static_place: where the best static cut ends, None for the whole network."""
+    """The whole result. cost: what the thresholds were solved for, and what the front saves. static_place: where the best static cut ends, None for the whole network."""
 
     metric: Metric
     limit: float | None
     statistic: Statistic
+    cost: CostMetric
     solver: str
     static_place: str | None
     calibration: SplitSummary
@@ -138,6 +139,7 @@ def summarise(
         metric=metric,
         limit=goal.limit,
         statistic=goal.statistic,
+        cost=tables.solved.metric,
         solver=policy.solver,
         static_place=None if static is None else tables.places[static],
         calibration=_split(tables.calibration, tables, policy, metric, static),

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,23 +19,30 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+CostMetric = Literal["macs", "instructions"]
+
+
 @dataclass(frozen=True)
 class Costs:
-    """MACs per sample. `backbone` int64 [K + 1]: of the backbone up to exit k, heads left out, the whole network in the
-    last entry. `head` int64 [K]: of each head. Raises ValueError for shapes that do not fit and negative costs.
+    """What a sample costs, MACs where `metric` says nothing else. `backbone` int64 [K + 1]: the backbone up to exit k,
+    heads left out, the whole network in the last entry. `head` int64 [K]: each head. Raises ValueError for shapes that
+    do not fit, negative costs, and a backbone that gets cheaper on the way.
     """
 
     backbone: Ints
     head: Ints
+    metric: CostMetric = "macs"
 
     def __post_init__(self) -> None:
         if self.head.ndim != 1 or self.backbone.shape != (len(self.head) + 1,):
             raise ValueError(f"costs of shapes {self.backbone.shape} and {self.head.shape}; want [K + 1] and [K]")
         if self.backbone.min() < 0 or (self.head < 0).any():
             raise ValueError("costs must not be negative")
+        if (np.diff(self.backbone) < 0).any():
+            raise ValueError("the backbone's costs must not fall from one exit to the next")
 
     def stopping(self, active: NDArray[np.bool_]) -> Ints:
-        """MACs of a sample that stops at exit k, or at the last classifier, int64 [K + 1], where the heads of exits not
+        """The cost of a sample that stops at exit k, or at the last classifier, int64 [K + 1], where the heads of exits not
         `active` [K] are taken out of the network.
         """
         heads = np.where(active, self.head, 0).cumsum()
@@ -43,7 +51,7 @@ class Costs:
     def only(self, exits: Sequence[int]) -> Costs:
         """Those of the network with these exits alone."""
         kept = np.array(exits, np.int64)
-        return Costs(self.backbone[[*exits, -1]], self.head[kept])
+        return dataclasses.replace(self, backbone=self.backbone[[*exits, -1]], head=self.head[kept])
 
 
 @dataclass(frozen=True)
@@ -139,26 +147,34 @@ class ScoreTable:
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of all splits of one network, whose exits stand at `places` [K]. Raises ValueError where the
-    numbers of exits differ.
+    """The tables of all splits of one network, whose exits stand at `places` [K]. costs: MACs; priced: another metric,
+    where thresholds are solved for that. Raises ValueError where the numbers of exits differ.
     """
 
     places: tuple[str, ...]
     costs: Costs
     calibration: ScoreTable
     test: ScoreTable | None = None
+    priced: Costs | None = None
 
     def __post_init__(self) -> None:
         counts = {len(self.places), len(self.costs.head), self.calibration.exits}
         counts |= set() if self.test is None else {self.test.exits}
+        counts |= set() if self.priced is None else {len(self.priced.head)}
         if len(counts) != 1:
             raise ValueError(f"places, costs and tables have different numbers of exits: {sorted(counts)}")
+
+    @property
+    def solved(self) -> Costs:
+        """The costs that thresholds are solved for."""
+        return self.costs if self.priced is None else self.priced
 
     def only(self, exits: Sequence[int]) -> Tables:
         """The tables of the network with these exits alone."""
         test = None if self.test is None else self.test.only(exits)
         places = tuple(self.places[k] for k in exits)
-        return Tables(places, self.costs.only(exits), self.calibration.only(exits), test)
+        priced = None if self.priced is None else self.priced.only(exits)
+        return Tables(places, self.costs.only(exits), self.calibration.only(exits), test, priced)
 
 
 @dataclass(frozen=True)

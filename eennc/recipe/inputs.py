@@ -60,7 +60,7 @@ def check_needs(passes: Sequence[Pass], requirements: Sequence[tuple[Requirement
             raise UserError(
                 f"'{requirement.quantity}' is required, but no pass solves thresholds",
                 place=place,
-                hint="put solve-thresholds among the passes",
+                hint="put solve-thresholds among the passes; what solve-stream reaches cannot be required",
             )
         if getattr(data, requirement.split) is None:
             raise UserError(

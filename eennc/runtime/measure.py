@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.data.splits import Split
+from eennc.ir.rules import NO_CLASS
 from eennc.ir.types import Array
-from eennc.runtime.session import HostSession
+from eennc.runtime.session import HostSession, Prediction
 from eennc.support.instruments import Progress, Silent, task
 
 WARM_UP = 20
@@ -59,19 +60,30 @@ class Measurement:
     latency: Latency | None
 
 
-def measure(session: HostSession, split: Split, *, timed: int = 500, progress: Progress | None = None) -> Measurement:
-    """Run all samples for the accuracy and the exits, then `timed` of them (spread evenly) for the latency.
+def measure(
+    session: HostSession,
+    split: Split,
+    *,
+    timed: int = 500,
+    point: str | None = None,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Run all samples for the accuracy and the exits, then `timed` of them (spread evenly) for the latency. point: the
+    operating point, None for the default; raises UserError for an unknown one.
 
-    For the latency base and early-exit network take turns sample by sample, so that a slower machine slows both.
+    For the latency base and early-exit network take turns sample by sample, so that a slower machine slows both. Where
+    exits decide by temporal-patience the samples are sequences in their order, a new one wherever the group changes.
     """
     x, counts = split.x, _counts(split)
-    prediction = session.predict(x)
+    starts = split.starts
+    prediction = _predicted(session, x, starts, point)
     base_classes = session.base_scores(x).argmax(axis=1)
     exits = len(session.manifest.exits)
     rows = np.unique(np.linspace(0, len(x) - 1, min(timed, len(x))).astype(np.int64))
     times = None
     if timed and session.manifest.batch in (None, 1):
-        times = _interleaved(session.base().run, session.run_one, x, rows, progress or Silent())
+        last = np.where(starts, NO_CLASS, np.roll(prediction.classes, 1))
+        times = _interleaved(session.base().run, session.one_by_one(point), x, last, rows, progress or Silent())
     right = None if split.y is None else prediction.classes == split.y
     return Measurement(
         samples=len(x),
@@ -85,6 +97,16 @@ def measure(session: HostSession, split: Split, *, timed: int = 500, progress: P
         ),
         latency=None if times is None else _latency(session.threads, *times),
     )
+
+
+def _predicted(session: HostSession, x: Array, starts: NDArray[np.bool_], point: str | None) -> Prediction:
+    if not session.streams:
+        return session.predict(x, point=point)
+    parts: list[Prediction] = []
+    for sequence in np.split(x, np.flatnonzero(starts)[1:]):
+        session.reset()
+        parts.append(session.predict(sequence, point=point))
+    return Prediction(np.concatenate([p.scores for p in parts]), np.concatenate([p.exit for p in parts]))
 
 
 def _counts(split: Split) -> NDArray[np.float64]:
@@ -105,23 +127,30 @@ def balanced(answers: Array, labels: NDArray[np.int64], counts: NDArray[np.float
 
 def _interleaved(
     base: Callable[[Array], object],
-    eenn: Callable[[Array], object],
+    eenn: Callable[[Array, int], object],
     x: Array,
+    last: NDArray[np.int64],
     rows: NDArray[np.int64],
     progress: Progress,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Microseconds of every row's run, base and early-exit network by turns."""
+    """Microseconds of every row's run, base and early-exit network by turns. last: the class that was answered before
+    each sample, int64 [n].
+    """
     samples = [np.ascontiguousarray(x[row : row + 1]) for row in rows]
     for sample in samples[:WARM_UP]:
         base(sample)
-        eenn(sample)
+        eenn(sample, NO_CLASS)
     taken = np.empty((2, len(samples)))
     with task(progress, "latency", len(samples)) as number:
         for i, sample in enumerate(samples):
             # each is first half of the time: what runs second finds the sample in the processor's cache
+            before = int(last[rows[i]])
             for which in (0, 1) if i % 2 else (1, 0):
                 start = time.perf_counter_ns()
-                (base, eenn)[which](sample)
+                if which:
+                    eenn(sample, before)
+                else:
+                    base(sample)
                 taken[which, i] = time.perf_counter_ns() - start
             progress.advance(number, 1)
     return taken[0] / 1000, taken[1] / 1000

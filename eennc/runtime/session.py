@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from eennc.artifact import Manifest, read_manifest, sha256_of
+from eennc.ir.rules import NO_CLASS
 from eennc.ir.types import Array, FloatArray
-from eennc.support.diagnostics import Place, UserError
+from eennc.support.diagnostics import Place, UserError, unknown
 
 CHUNK = 256
 """Samples that go through an artefact with a free batch at once: more would only take more memory."""
@@ -35,8 +36,8 @@ class Prediction:
 class Engine(Protocol):
     """What runs a file."""
 
-    def run(self, x: Array) -> list[Array]:
-        """The file's outputs for a batch of its input."""
+    def run(self, x: Any) -> list[Array]:
+        """The file's outputs for a batch of its input: an array, or arrays by name where it has several inputs."""
         ...
 
 
@@ -48,16 +49,56 @@ class HostSession:
         self.manifest = manifest
         self.threads = threads
         self._session = _engine(folder / manifest.model, threads)
+        self._counts: dict[str, Array] = {}
+        self._last = NO_CLASS
 
-    def predict(self, x: Array) -> Prediction:
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Names of the operating points that the artefact holds; the first is in force where none is asked for."""
+        return tuple(point.name for point in self.manifest.points)
+
+    def predict(self, x: Array, *, point: str | None = None) -> Prediction:
         """Scores and exits of samples [n, ...] in the artefact's input dtype; n is free, whatever its batch.
 
-        Raises UserError where shape or dtype do not fit.
+        point: the operating point by name, None for the default. Where exits decide by temporal-patience the samples
+        are a sequence, which goes on from call to call until `reset`. Raises UserError where shape or dtype do not fit,
+        and for an unknown point.
         """
         check_input(x, self.manifest)
-        parts = [(self._session.run(chunk), taken) for chunk, taken in self._chunks(x)]
+        more = self._more(point)
+        parts: list[tuple[list[Array], int]] = []
+        for chunk, taken in self._chunks(x):
+            parts.append((self._session.run(self._given(chunk, more, self._last)), taken))
+            if self.streams:
+                self._last = int(parts[-1][0][0][0].argmax())
         scores = np.concatenate([found[0][:taken] for found, taken in parts])
-        return Prediction(scores, np.concatenate([found[1][:taken] for found, taken in parts]).astype(np.int64))
+        exit = np.concatenate([found[1][:taken] for found, taken in parts]).astype(np.int64)
+        self._count(exit, point)
+        return Prediction(scores, exit)
+
+    @property
+    def streams(self) -> bool:
+        """Whether exits look at the class that was answered to the sample before."""
+        return self.manifest.state_input is not None
+
+    def reset(self) -> None:
+        """Forget the class that was answered last: a new sequence begins."""
+        self._last = NO_CLASS
+
+    def counts(self) -> dict[str, tuple[int, ...]]:
+        """How many samples of `predict` each exit answered, and at the end the last classifier, by operating point,
+        since the session was loaded or the last reset: what `eennc check` compares with calibration.
+        """
+        return {name: tuple(int(n) for n in counts) for name, counts in self._counts.items()}
+
+    def reset_counts(self) -> None:
+        """Count from 0."""
+        self._counts = {}
+
+    def _count(self, exit: Array, point: str | None) -> None:
+        counts = np.bincount(exit, minlength=len(self.manifest.exits) + 1)
+        name = point or next(iter(self.points), "")
+        self._counts[name] = self._counts.get(name, np.zeros_like(counts)) + counts
 
     def base_scores(self, x: Array) -> FloatArray:
         """Scores [n, classes] of the base network; raises UserError where the artefact has none."""
@@ -76,16 +117,46 @@ class HostSession:
                 chunk = np.concatenate([chunk, np.repeat(chunk[-1:], batch - taken, axis=0)])
             yield np.ascontiguousarray(chunk), taken
 
-    def run_one(self, x: Array) -> tuple[FloatArray, int]:
-        """Scores [1, classes] and exit of one sample [1, ...], with nothing checked: what is timed."""
-        scores, exit = self._session.run(x)
-        return scores, int(exit[0])
+    def one_by_one(self, point: str | None = None) -> Callable[[Array, int], tuple[FloatArray, int]]:
+        """What runs one sample [1, ...], with the class that was answered to the one before, to its scores [1, classes]
+        and exit, with nothing checked: what is timed.
+
+        Raises UserError for an unknown point.
+        """
+        more = self._more(point)
+
+        def run_one(x: Array, last: int) -> tuple[FloatArray, int]:
+            scores, exit = self._session.run(self._given(x, more, last))
+            return scores, int(exit[0])
+
+        return run_one
+
+    def _given(self, x: Array, more: Mapping[str, Array], last: int) -> Array | dict[str, Array]:
+        state = self.manifest.state_input
+        if state is not None:
+            more = {**more, state: np.array(last, np.int64)}
+        return {self.manifest.input.name: x, **more} if more else x
+
+    def _more(self, point: str | None) -> dict[str, Array]:
+        """What the model is given besides the samples."""
+        if point is None:
+            return {}
+        number = point_number(point, self.points)
+        name = self.manifest.point_input
+        return {} if name is None else {name: np.array(number, np.int64)}
 
     def base(self) -> Engine:
         """The base network; raises UserError where the artefact has none."""
         if self.manifest.base is None:
             raise UserError(f"the artefact in '{self.folder}' holds no base network to compare with")
         return _engine(self.folder / self.manifest.base, self.threads)
+
+
+def point_number(point: str, points: Sequence[str]) -> int:
+    """The number of an operating point; raises UserError for an unknown one."""
+    if point not in points:
+        raise unknown("operating point", point, points)
+    return list(points).index(point)
 
 
 def _engine(path: Path, threads: int) -> Engine:

@@ -277,6 +277,66 @@ def test_class_thresholds_in_c_stay_under_a_threshold_that_is_changed(tmp_path: 
         np.testing.assert_array_equal(host.run(x)[1], run_module(module, [x]).exit)
 
 
+@dataclass(frozen=True)
+class Switched:
+    """A network with operating points in the two backends that switch between them at run time."""
+
+    module: Module
+    folder: Path
+
+    def check(self, x: np.ndarray, point: int, wanted: np.ndarray) -> None:
+        for free in (False, True):
+            for deepest in (1, 20):
+                model = early_exit_model(segmented(self.module), free=free, deepest=deepest)
+                session = Session(model, threads=1)
+                runs = [x] if free else [x[i : i + 1] for i in range(len(x))]
+                more = {"point": np.array(point)}
+                found = np.concatenate([session.run({"input": run, **more})[1] for run in runs])
+                np.testing.assert_array_equal(found, wanted)
+        spec = emit(self.module, self.folder / str(point))
+        host = HostC(self.folder / str(point), spec, int(self.module.attributes["classes"]))
+        assert host.call("set_point", host.net, point) == 0
+        np.testing.assert_array_equal(host.run(taken(x, spec))[1], wanted)
+
+
+@pytest.mark.parametrize("scale", [None, 0.1])
+def test_patience_counts_the_exits_that_are_on_at_the_point_in_force(scale: float | None, tmp_path: Path) -> None:
+    never = np.inf
+    points = [[2.0, 2.0, 2.0, 3.0], [never, 2.0, 2.0, 2.0], [never, 1.0, never, 2.0], [2.0, never, 2.0, never]]
+    exits = [{"rule": "patience", "threshold": own, "points": more} for own, *more in zip(*points, strict=True)]
+    x = answers(SAMPLES, 3, len(exits), 11, scale)
+    module = bare(3, exits, scale)
+    module.attributes["points"] = ("a", "b", "c")
+    network = Switched(module, tmp_path)
+    seen = []
+    for point, thresholds in enumerate(points):
+        wanted = patient(x.reshape(SAMPLES, -1, 3), thresholds)
+        network.check(x, point, wanted)
+        seen.append(tuple(wanted))
+    assert len(set(seen)) == len(points)
+
+
+@pytest.mark.parametrize(
+    ("rule", "scale"),
+    [(rule, scale) for rule in ("max_probability", "margin") for scale in (None, 0.1)] + [("entropy", None)],
+)
+def test_class_thresholds_stay_under_the_point_in_force(rule: str, scale: float | None, tmp_path: Path) -> None:
+    x = answers(SAMPLES, 4, 1, 12, scale)
+    logits = x.reshape(SAMPLES, -1, 4)
+    scores = score_of(rule, logits, 1.5)[:, 0]
+    own = np.array([np.inf, 0.0, between(scores, 0.3), between(scores, 0.6)])[logits[:, 0].argmax(axis=1)]
+    thresholds = [between(scores, 0.2), between(scores, 0.5), float("inf")]
+    classes = [np.inf, 0.0, between(scores, 0.3), between(scores, 0.6)]
+    exit = {"rule": rule, "temperature": 1.5, "threshold": thresholds[0], "points": thresholds[1:]}
+    module = bare(4, [{**exit, "class_thresholds": classes}], scale)
+    module.attributes["points"] = ("saver", "off")
+    network = Switched(module, tmp_path)
+    for point, threshold in enumerate(thresholds):
+        wanted = np.where(scores >= np.maximum(threshold, own), 0, 1)
+        assert set(wanted) == ({0, 1} if point < 2 else {1})
+        network.check(x, point, wanted)
+
+
 def test_the_document_has_the_table_that_the_code_has() -> None:
     load_plugins()
     text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()

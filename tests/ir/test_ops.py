@@ -204,8 +204,9 @@ def test_rules_without_such_a_score_say_so():
     integers = np.zeros((1, 3), np.int8)
     with pytest.raises(ValueError, match="entropy has no integer form"):
         confidence("entropy", integers, "logits", 1.0, 0.1)
-    with pytest.raises(ValueError, match="all exits so far"):
-        confidence("patience", integers, "logits", 1.0, 0.1)
+    for rule in ("patience", "temporal-patience"):
+        with pytest.raises(ValueError, match=f"{rule} looks at more than one exit's answer"):
+            confidence(rule, integers, "logits", 1.0, 0.1)
 
 
 @given(SCALES, TEMPERATURES, st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 100, 1000]))

@@ -123,6 +123,12 @@ def test_attributes_changed_in_place_are_checked():
     assert "temperature" in net.refused()
 
 
+def test_every_exit_has_a_threshold_for_every_operating_point():
+    net = Net()
+    net.module.attributes["points"] = ("saver",)
+    assert "the exit has 0 thresholds in 'points', the module 1 such points" in net.refused()
+
+
 def test_exits_answer_in_the_network_s_kind():
     net = Net()
     net.module.attributes["scores"] = "probabilities"

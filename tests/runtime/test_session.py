@@ -15,6 +15,7 @@ from eennc.data.splits import Split
 from eennc.ir.cuts import exits_of, without_exits
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_graph, run_module
+from eennc.passes.exits.points import operating_points
 from eennc.runtime import load
 from eennc.runtime.measure import balanced, measure
 from eennc.runtime.session import CHUNK
@@ -46,6 +47,8 @@ def build(folder: Path, module: Module, **options: object) -> Path:
         labels=None,
         exits=exits,
         files=artifact.hash_files(folder, names),
+        points=tuple(artifact.PointSpec(name, tuple(found)) for name, found in operating_points(module).items()),
+        point_input=emitted.point_input,
     )
     artifact.write_manifest(manifest, folder)
     return folder
@@ -166,6 +169,58 @@ def test_measures_without_labels_and_without_a_clock(tmp_path: Path) -> None:
     assert measured.accuracy is None
     assert all(exit.median_us is None and exit.accuracy is None for exit in measured.exits)
     assert sum(exit.share for exit in measured.exits) == pytest.approx(1)
+
+
+def with_points(module: Module) -> Module:
+    """Besides its own, `saver` leaves earlier and `never` at no exit."""
+    module.attributes["points"] = ("saver", "never")
+    for exit in exits_of(module.main):
+        exit.attrs["points"] = (exit.threshold * 0.8, float("inf"))
+    return module
+
+
+def at_point(module: Module, number: int) -> Module:
+    """The same network with the point's thresholds as the exits' own; 0 is as it is."""
+    module = module.copy()
+    for exit in exits_of(module.main):
+        exit.attrs["threshold"] = (exit.threshold, *exit.points)[number]
+    return module
+
+
+@pytest.mark.parametrize("batch", [1, "free"])
+def test_operating_points(batch: int | str, tmp_path: Path) -> None:
+    module = with_points(eenn(0, 3))
+    session = load(build(tmp_path / "build", module, batch=batch))
+    assert session.points == ("normal", "saver", "never")
+    assert session.manifest.points[2].thresholds == (float("inf"),) * 3
+    x = samples(40)
+    taken = set()
+    for number, name in enumerate(session.points):
+        expected = run_module(at_point(module, number), [x])
+        found = session.predict(x, point=name)
+        np.testing.assert_array_equal(found.exit, expected.exit)
+        taken.add(tuple(found.exit))
+        # to the bit what a model of those thresholds alone gives
+        alone = at_point(module, number)
+        del alone.attributes["points"]
+        own = load(build(tmp_path / name, alone, batch=batch)).predict(x)
+        np.testing.assert_array_equal(found.scores, own.scores)
+        run_one = session.one_by_one(name)
+        assert [run_one(x[i : i + 1], -1)[1] for i in range(5)] == list(expected.exit[:5])
+    assert len(taken) == 3
+    np.testing.assert_array_equal(session.predict(x).exit, session.predict(x, point="normal").exit)
+    for wrong in ("Saver", "", "saver "):
+        with pytest.raises(UserError, match="known: never, normal, saver"):
+            session.predict(x, point=wrong)
+
+
+def test_one_operating_point_has_a_name_too(tmp_path: Path) -> None:
+    session = load(build(tmp_path / "build", eenn(0, 1)))
+    assert session.manifest.point_input is None
+    x = samples(4)
+    np.testing.assert_array_equal(session.predict(x, point="normal").exit, session.predict(x).exit)
+    with pytest.raises(UserError, match="unknown operating point 'saver'"):
+        session.predict(x, point="saver")
 
 
 def test_balanced_accuracy_is_the_mean_recall() -> None:

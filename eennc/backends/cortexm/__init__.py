@@ -33,8 +33,8 @@ class CortexmBackend(Backend):
 
     name: ClassVar[str] = "cortexm"
     rules: ClassVar[Mapping[Numbers, Sequence[str]]] = {
-        "float": ("max_probability", "margin", "patience", "entropy", "class_thresholds"),
-        "int8": ("max_probability", "margin", "patience", "class_thresholds"),
+        "float": ("max_probability", "margin", "patience", "entropy", "temporal-patience", "class_thresholds"),
+        "int8": ("max_probability", "margin", "patience", "temporal-patience", "class_thresholds"),
     }
 
     device: str = "cortex-m4"
@@ -51,6 +51,9 @@ class CortexmBackend(Backend):
     """What stands before each array of weights, such as `__attribute__((section(".qspi")))`."""
     arena_section: str = ""
     """What stands behind an arena's declaration."""
+    counts: bool = False
+    """Whether the code counts the answers of each exit, at each operating point, for `eennc check`; costs 4 bytes each
+    in the context."""
 
     def __post_init__(self) -> None:
         if self.prefix is not None:
@@ -103,7 +106,14 @@ class CortexmBackend(Backend):
             module,
             plan,
             target,
-            Choices(self._device(), self.prefix, self.io == "float", self.weights_section, self.arena_section),
+            Choices(
+                self._device(),
+                self.prefix,
+                self.io == "float",
+                self.weights_section,
+                self.arena_section,
+                self.counts,
+            ),
             folder,
         )
         return Emitted("model.c", None, 1, spec)

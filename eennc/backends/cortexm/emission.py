@@ -18,7 +18,6 @@ from eennc.backends.cortexm.names import identifier, printable
 from eennc.backends.cortexm.prediction import predict
 from eennc.backends.cortexm.program import (
     Program,
-    operating_points,
     program_of,
     quant_fields,
     threshold_text,
@@ -28,8 +27,9 @@ from eennc.devices import Device
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
 from eennc.ir.ops.exit import Exit
-from eennc.ir.rules import NEVER
+from eennc.ir.rules import NEVER, STREAM
 from eennc.ir.types import DType, TensorType
+from eennc.passes.exits.points import operating_points
 from eennc.passes.memory.plan_memory import MemoryPlan
 from eennc.passes.target import Target
 
@@ -41,7 +41,7 @@ TEMPLATES = "eennc.backends.cortexm.templates"
 @dataclass(frozen=True)
 class Choices:
     """What the user chose. name: of the symbols, None for the model's. floats: whether a quantised network takes and
-    gives floats.
+    gives floats. counts: whether the answers of each exit are counted.
     """
 
     device: Device
@@ -49,6 +49,7 @@ class Choices:
     floats: bool
     weights_section: str
     arena_section: str
+    counts: bool
 
 
 def write_folder(module: Module, plan: MemoryPlan, target: Target, choices: Choices, folder: Path) -> CSpec:
@@ -74,7 +75,7 @@ def write_folder(module: Module, plan: MemoryPlan, target: Target, choices: Choi
     for name, source in (("LICENSE", "LICENSE"), (".clang-tidy", "clang-tidy")):
         (folder / name).write_bytes((files(TEMPLATES) / source).read_bytes())
     given = program.input
-    prediction = predict(module, choices.device, target)
+    prediction = predict(module, target)
     return CSpec(
         prefix=prefix,
         device=choices.device.name,
@@ -203,7 +204,11 @@ def _facts(module: Module, program: Program, plan: MemoryPlan, choices: Choices,
         "arena": plan.arena,
         "bound": plan.bound,
         "constant_bytes": size,
-        "context_bytes": 20 + classes * scores.dtype.bytes + 4 * (len(exits_of(module.main)) + 1),
+        "context_bytes": 20
+        + classes * scores.dtype.bytes
+        + 4 * (len(exits_of(module.main)) + 1)
+        + (4 * (len(exits_of(module.main)) + 1) * len(operating_points(module)) if choices.counts else 0),
+        "counts": choices.counts,
         "macs": macs,
         "weights_section": choices.weights_section,
         "arena_section": choices.arena_section,
@@ -223,17 +228,21 @@ def _facts(module: Module, program: Program, plan: MemoryPlan, choices: Choices,
 
 
 _RUN = "how many exits in a row name the class that this one names"
+_LEAD = "the lead of the largest logit over the second largest, at the exit's temperature"
+_LEAD_STEPS = "the lead of the largest logit over the second largest, in steps of the logits' scale"
 _LEVELS = {
-    "margin": "the lead of the largest logit over the second largest, in steps of the logits' scale",
+    "margin": _LEAD_STEPS,
     "max_probability": "a level that rises with the largest probability",
     "patience": _RUN,
+    "temporal-patience": _LEAD_STEPS,
 }
 """What an exit's confidence is in integers, by its rule."""
 _SCORES = {
-    "margin": "the lead of the largest logit over the second largest, at the exit's temperature",
+    "margin": _LEAD,
     "max_probability": "the largest probability, at the exit's temperature",
     "patience": _RUN,
     "entropy": "1 less the entropy's share of the largest that there can be, at the exit's temperature",
+    "temporal-patience": _LEAD,
 }
 """And in floats."""
 
@@ -242,7 +251,7 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
     exits = exits_of(module.main)
     quantised = program_scores(module).quant is not None if not exits else exits[0].evidence.type.quant is not None
     rules = sorted({exit.rule for exit in exits})
-    never = max((NEVER[rule] for rule in rules), default=NEVER["margin"]) if quantised else 0
+    never = max((NEVER[exit.score_rule] for exit in exits), default=NEVER["margin"]) if quantised else 0
     # an exit whose finite threshold nothing reaches is counted by patience, one at NEVER is not
     never += "patience" in rules
     last = str(never) if quantised else "INFINITY"
@@ -250,6 +259,9 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
     meaning = [f"It is {meanings[rule]};" for rule in rules[:1]]
     meaning += [f"or {meanings[rule]}, where the exit's rule is {rule};" for rule in rules[1:]]
     meaning += [f"0 leaves always, {last} never."] if quantised else [f"{last} never leaves."]
+    streams = any(exit.streams for exit in exits)
+    if streams:
+        meaning.append(f"An exit of the rule {STREAM} leaves only where it names the class answered last, see `reset`.")
     macros: list[str] = []
     for name in points:
         macro = identifier(name).upper()
@@ -282,4 +294,5 @@ def _decision(module: Module, points: Mapping[str, list[float]]) -> dict[str, An
         "confidence": meaning,
         "patient": "patience" in rules,
         "any_by_class": any(exit.class_thresholds for exit in exits),
+        "streams": streams,
     }

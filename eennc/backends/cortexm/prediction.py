@@ -62,28 +62,29 @@ class Prediction:
     base: float
 
 
-def predict(module: Module, device: Device, target: Target) -> Prediction | None:
+def predict(module: Module, target: Target) -> Prediction | None:
     """The prediction for a segmented module; None for one that is not of integers."""
-    core = "cortex-m0" if device.core == "cortex-m0plus" else device.core
-    rates = RATES.get(core or "") or RATES[device.extension]
     backbone = heads = 0.0
     stops: list[float] = []
     for step in flatten(module).steps:
+        instructions = target.instructions(step.op)
+        if instructions is None:
+            return None
         if isinstance(step.op, Exit):
-            heads += rates.exit_class * step.op.scores.type.elements()
-            stops.append(backbone + heads)
-        elif not target.view(step.op):
-            instructions = _instructions(step.op, rates)
-            if instructions is None:
-                return None
-            if step.function.startswith("head"):
-                heads += instructions
-            else:
-                backbone += instructions
+            stops.append(backbone + heads + instructions)
+        if isinstance(step.op, Exit) or step.function.startswith("head"):
+            heads += instructions
+        else:
+            backbone += instructions
     return Prediction((*stops, backbone + heads), backbone)
 
 
-def _instructions(op: Op, rates: Rates) -> float | None:
+def instructions_of(op: Op, device: Device) -> float | None:
+    """Of an op of integers, or an exit, that is no view; None for another."""
+    core = "cortex-m0" if device.core == "cortex-m0plus" else device.core
+    rates = RATES.get(core or "") or RATES[device.extension]
+    if isinstance(op, Exit):
+        return rates.exit_class * op.scores.type.elements()
     if not op.name.startswith("q."):
         return None
     outputs = op.result.type.elements()

@@ -10,7 +10,6 @@ import numpy as np
 from eennc.backends.cortexm.form import form_of
 from eennc.backends.cortexm.names import printable
 from eennc.backends.cortexm.writer import Function, Writer, c_float
-from eennc.ir.cuts import exits_of
 from eennc.ir.flat import Flat, flatten
 from eennc.ir.graph import Module
 from eennc.ir.ops.call import Call
@@ -18,18 +17,20 @@ from eennc.ir.ops.exit import Exit
 from eennc.ir.rules import exponentials
 from eennc.ir.types import Quant, TensorType
 from eennc.ir.values import Value
-from eennc.passes.exits.solve_thresholds import NORMAL
 
 
 @dataclass(frozen=True)
 class ExitCode:
-    """An exit: C expressions for its scores, its confidence, and its thresholds by class, None where it has none."""
+    """An exit: C expressions for its scores, its confidence, and its thresholds by class, None where it has none;
+    whether it looks at the last answer.
+    """
 
     number: int
     scores: str
     confidence: str
     by_class: str | None
     comment: str
+    streams: bool
 
 
 @dataclass
@@ -127,31 +128,27 @@ class _Layout:
             confidence = "(float)net->run" if op.evidence.type.quant is None else "net->run"
         elif op.evidence.type.quant is not None:
             table = ""
-            if op.rule == "max_probability":
+            if op.score_rule == "max_probability":
                 table = f", {self.writer.constant(exponentials(op.temperature, op.unit), 'exponentials')}"
-            confidence = f"eennc_{op.rule}_s8({evidence}, {classes}{table})"
+            confidence = f"eennc_{op.score_rule}_s8({evidence}, {classes}{table})"
         else:
             of = "_of_probabilities" if op.evidence_kind == "probabilities" else ""
             factor = c_float(float(np.float32(1 / op.temperature)))
-            confidence = f"eennc_{op.rule}{of}_f32({evidence}, {classes}, {factor})"
-        by_class = self._by_class(op) if op.class_thresholds else None
-        return ExitCode(op.exit, self.writer.at(op.scores), confidence, by_class, f"after {printable(op.place)}")
+            confidence = f"eennc_{op.score_rule}{of}_f32({evidence}, {classes}, {factor})"
+        return ExitCode(
+            number=op.exit,
+            scores=self.writer.at(op.scores),
+            confidence=confidence,
+            by_class=self._by_class(op) if op.class_thresholds else None,
+            comment=f"after {printable(op.place)}",
+            streams=op.streams,
+        )
 
     def _by_class(self, op: Exit) -> str:
         limits = np.array(op.class_thresholds, np.float32)
         if op.evidence.type.quant is not None:
             limits = np.array([op.levels(limit) for limit in op.class_thresholds], np.int32)
         return self.writer.constant(limits, "thresholds")
-
-
-def operating_points(module: Module) -> dict[str, list[float]]:
-    """Thresholds of every exit by operating point; the first is the exits' own."""
-    exits = exits_of(module.main)
-    names = module.attributes.get("points", ())
-    found = {NORMAL: [exit.threshold for exit in exits]}
-    for number, name in enumerate(names if isinstance(names, tuple) else ()):
-        found[str(name)] = [exit.points[number] for exit in exits]
-    return found
 
 
 def threshold_text(exit: Exit, threshold: float) -> str:

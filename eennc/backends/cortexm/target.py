@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eennc.backends.cortexm.form import Form, form_of
+from eennc.backends.cortexm.prediction import instructions_of
 from eennc.devices import Device
 from eennc.ir.op import Op
 from eennc.ir.ops.exit import Exit
@@ -36,6 +37,10 @@ class CortexMTarget:
             return ()
         form = self._form(op)
         return () if form is None else form.in_place()
+
+    def instructions(self, op: Op) -> float | None:
+        """By the kernels' measured rates; views compute nothing."""
+        return 0.0 if self.view(op) else instructions_of(op, self.device)
 
     def scratch(self, op: Op) -> int:
         """The most that any variant of the kernel needs, so that the code runs on other cores too; for a core that has

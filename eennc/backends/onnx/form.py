@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from eennc.ir.ops.call import Call
 from eennc.ir.ops.conv import Conv
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.mul import Mul
-from eennc.ir.rules import MOST, SMALLEST_PROBABILITY, exponentials
+from eennc.ir.rules import MOST, NO_CLASS, SMALLEST_PROBABILITY, exponentials
 from eennc.ir.types import UNKNOWN, Array, DType, TensorType
 from eennc.ir.values import Value
 
@@ -53,11 +54,15 @@ class Form:
     """Walks the decision graph. An exit becomes an `If` with the rest of the network in one of its branches.
 
     `deepest` exits are nested in each other; the last of them pauses: its branch returns what the exit carries, all
-    `If`s around it hand that out, and behind the outermost the network goes on in a new `If`.
+    `If`s around it hand that out, and behind the outermost the network goes on in a new `If`. `point`: the name of the
+    tensor that says which operating point is in force, None where there is one only. `last`: of the one with the class
+    that was answered last, for the rule `temporal-patience`.
     """
 
-    def __init__(self, module: Module, deepest: int = DEEPEST) -> None:
+    def __init__(self, module: Module, deepest: int = DEEPEST, point: str | None = None, last: str = "") -> None:
         self.module = module
+        self.point = point
+        self.last = last
         self.ops: Sequence[Op] = module.main.ops
         self.exits = sum(isinstance(op, Exit) for op in self.ops)
         self.deepest = deepest
@@ -99,9 +104,15 @@ class Form:
         if (known := self.remembering[op]).here is not None:
             self._remember(op, emitter, known.here, known.before)
             if op.rule == "patience":
-                return self._reaches(op, emitter, emitter.name_of(known.here.run), np.array(op.limits, np.float32))
+                return self._reaches(op, emitter, emitter.name_of(known.here.run), self._limits(op))
         rule = self._integers if op.evidence.type.quant is not None else self._floats
-        return rule(op, emitter, [emitter.constant(np.array([1]), f"{op.place}.axes")] if per_sample else [])
+        fires = rule(op, emitter, [emitter.constant(np.array([1]), f"{op.place}.axes")] if per_sample else [])
+        if not op.streams:
+            return fires
+        hint = f"{op.place}.same"
+        named = emitter.node("ArgMax", [self.real(op.scores, emitter)], hint=hint, axis=-1, keepdims=0)
+        same = emitter.node("Equal", [named, self.last], hint=hint)
+        return emitter.node("And", [fires, same], hint=f"{op.place}.leaves")
 
     def _remember(self, op: Exit, emitter: Emitter, here: Memory, before: Memory | None) -> None:
         """Write what patience makes of an exit: the class it names, and one more than the run before where it is that
@@ -116,6 +127,17 @@ class Form:
         if before is not None:
             run = emitter.node("Mul", [run, emitter.name_of(before.run)], hint=hint)
             run = emitter.node("Add", [run, emitter.constant(np.array(1, np.float32), f"{hint}.one")], hint=hint)
+        counted = np.array([threshold < math.inf for threshold in self._thresholds(op)])
+        if not counted.all():
+            # nobody is asked where the point switches the exit off: what was known goes on
+            counts = self._at_point(emitter, counted, f"{hint}.counts")
+            if before is None:
+                nobody = emitter.constant(np.array(NO_CLASS), f"{hint}.nobody")
+                known = nobody, emitter.constant(np.array(0, np.float32), f"{hint}.none")
+            else:
+                known = emitter.name_of(before.named), emitter.name_of(before.run)
+            named = emitter.node("Where", [counts, named, known[0]], hint=hint)
+            run = emitter.node("Where", [counts, run, known[1]], hint=hint)
         emitter.names.update({here.named: named, here.run: run})
 
     def passed(self, op: Exit) -> list[tuple[Value, Value]]:
@@ -129,16 +151,15 @@ class Form:
 
     def _floats(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
         hint = f"{op.place}.confidence"
-        limits = np.array(op.limits, np.float32)
         value = emitter.name_of(op.evidence)
         if op.evidence.type.dtype != DType.F32:
             value = emitter.node("Cast", [value], hint=hint, to=onnx.TensorProto.FLOAT)
         if op.evidence_kind == "probabilities":
             least = emitter.constant(np.array(SMALLEST_PROBABILITY), f"{op.place}.least")
             value = emitter.node("Log", [emitter.node("Max", [value, least], hint=hint)], hint=hint)
-        if op.rule == "margin":
+        if op.score_rule == "margin":
             value = self._lead(op, emitter, value, 1 / op.temperature)
-            return self._reaches(op, emitter, value, limits)
+            return self._reaches(op, emitter, value, self._limits(op))
         if op.temperature != 1:
             scale = emitter.constant(np.array(1 / op.temperature, np.float32), f"{op.place}.scale")
             value = emitter.node("Mul", [value, scale], hint=hint)
@@ -147,16 +168,16 @@ class Form:
             logs = emitter.node("LogSoftmax", [value], hint=hint, axis=-1)
             parts = emitter.node("Mul", [emitter.node("Exp", [logs], hint=hint), logs], hint=hint)
             value = emitter.node("ReduceSum", [parts, *axes], hint=hint, keepdims=0)
-            return self._reaches(op, emitter, value, (limits - 1) * np.log(np.float32(op.classes)))
+            return self._reaches(op, emitter, value, (self._limits(op) - 1) * np.log(np.float32(op.classes)))
         value = emitter.node("Softmax", [value], hint=hint, axis=-1)
         value = emitter.node("ReduceMax", [value, *axes], hint=hint, keepdims=0)
-        return self._reaches(op, emitter, value, limits)
+        return self._reaches(op, emitter, value, self._limits(op))
 
     def _integers(self, op: Exit, emitter: Emitter, axes: Sequence[str]) -> str:
         """The rule's levels, in numbers that the runtime cannot round."""
         hint = f"{op.place}.confidence"
-        limits = np.array([op.levels(limit) for limit in op.limits], np.int32)
-        if op.rule == "margin":
+        limits = self._limits(op, op.levels, np.int32)
+        if op.score_rule == "margin":
             value = self._lead(op, emitter, self.real(op.evidence, emitter), 1)
             # halfway between two integer steps, floats cannot round to the other side
             return self._reaches(op, emitter, value, ((limits - 0.5) * op.unit).astype(np.float32))
@@ -180,14 +201,30 @@ class Form:
         # one product for the difference and the temperature: each node costs a microsecond
         return emitter.node("MatMul", [value, emitter.constant(factors, f"{op.place}.factors")], hint=hint)
 
+    def _limits(
+        self, op: Exit, of: Callable[[float], float] = float, dtype: type[np.float32 | np.int32] = np.float32
+    ) -> Array:
+        """What `of` makes of an exit's limits: a row for each operating point, of one, or of one for each class."""
+        return np.array([[of(limit) for limit in op.limits(t)] for t in self._thresholds(op)], dtype)
+
+    def _thresholds(self, op: Exit) -> tuple[float, ...]:
+        """At each operating point that can be in force."""
+        return (op.threshold,) if self.point is None else (op.threshold, *op.points)
+
+    def _at_point(self, emitter: Emitter, table: Array, hint: str) -> str:
+        """The row of a table that is for the operating point in force."""
+        if self.point is None:
+            return emitter.constant(table[0], hint)
+        return emitter.node("Gather", [emitter.constant(table, f"{hint}s"), self.point], hint=hint)
+
     def _reaches(self, op: Exit, emitter: Emitter, value: str, limits: Array) -> str:
-        """Whether a score is at least its limit, of which there is one, or one for each class."""
+        """Whether the rule's number is at least its limit."""
         hint = f"{op.place}.threshold"
         if op.class_thresholds:
             named = emitter.node("ArgMax", [self.real(op.scores, emitter)], hint=hint, axis=-1, keepdims=0)
-            limit = emitter.node("Gather", [emitter.constant(limits, f"{hint}.by_class"), named], hint=hint)
+            limit = emitter.node("Gather", [self._at_point(emitter, limits, hint), named], hint=f"{hint}.by_class")
         else:
-            limit = emitter.constant(limits.reshape(()), hint)
+            limit = self._at_point(emitter, limits[:, 0], hint)
         return emitter.node("GreaterOrEqual", [value, limit], hint=f"{op.place}.leaves")
 
     @staticmethod

@@ -39,12 +39,18 @@ class TfliteBackend(Backend):
     """Whether to write each segment and each head as a file of its own too, for runtimes and compilers without `IF`."""
 
     def check(self, module: Module, *, integers: bool) -> None:
-        """Raises UserError for a baked batch other than 1, for an operator that TFLite has no form for, and for `io` of
-        integers where the network is none.
+        """Raises UserError for a baked batch other than 1, for an operator that TFLite has no form for, for operating
+        points, and for `io` of integers where the network is none.
         """
         from eennc.interop.tflite.registry import objection
 
         check_batch(module)
+        if module.attributes.get("points"):
+            raise UserError(
+                "the tflite backend writes one operating point: no input of a .tflite has a default, so there is none "
+                "to choose another by",
+                hint="leave `points` of solve-thresholds away, or compile with -b onnx or -b cortexm",
+            )
         if self.io == "int8" and not integers:
             raise UserError(
                 "tflite{io=int8} is for quantised networks", hint="put calibrate and quantize-int8 among the passes"

@@ -37,6 +37,7 @@ class _Decision:
     def __init__(self, op: Exit, emit: Subgraph) -> None:
         self.op = op
         self.emit = emit
+        self.limits = op.limits(op.threshold)
         self.classes = int(op.evidence.type.concrete(1)[1])
         self.place = f"{op.place}/confidence"
 
@@ -46,7 +47,7 @@ class _Decision:
         beta = {"beta": float(np.float32(1 / self.op.temperature))}
         soft = self._made("SOFTMAX", [scores], self.classes, ("SoftmaxOptions", beta))
         largest = self._reduced("REDUCE_MAX", soft, keep=False)
-        return self._compared("GREATER_EQUAL", largest, self._limit(self.op.limits))
+        return self._compared("GREATER_EQUAL", largest, self._limit(self.limits))
 
     def entropy(self) -> int:
         """-H of softmax(z / temperature), against what the score's limits are there."""
@@ -57,7 +58,7 @@ class _Decision:
         soft = self._made("EXP", [logs], self.classes, ("ExpOptions", {}))
         parts = self._made("MUL", [soft, logs], self.classes, ("MulOptions", options))
         total = self._reduced("SUM", parts, keep=False)
-        limits = [(limit - 1) * math.log(self.classes) for limit in op.limits]
+        limits = [(limit - 1) * math.log(self.classes) for limit in self.limits]
         return self._compared("GREATER_EQUAL", total, self._limit(limits))
 
     def sum_of_exponentials(self) -> int:
@@ -73,7 +74,7 @@ class _Decision:
         parts = self._made("GATHER", [self._table(table, "exponentials"), steps], self.classes, _FIRST_AXIS)
         total = self._reduced("SUM", parts, keep=False)
         # level >= limit, turned round
-        found = [op.levels(limit) for limit in op.limits]
+        found = [op.levels(limit) for limit in self.limits]
         limits = [float(MOST - level) if level else math.inf for level in found]
         return self._compared("LESS_EQUAL", total, self._limit(limits))
 
@@ -88,11 +89,11 @@ class _Decision:
         none = {"fusedActivationFunction": 0}
         behind = self._made("SUB", [largest, scores], self.classes, ("SubOptions", none))
         if op.evidence.type.quant is not None:
-            limits = [(op.levels(limit) - 0.5) * op.unit for limit in op.limits]
+            limits = [(op.levels(limit) - 0.5) * op.unit for limit in self.limits]
         else:
             factor = self._constant(np.float32(1 / op.temperature), "factor")
             behind = self._made("MUL", [behind, factor], self.classes, ("MulOptions", none))
-            limits = op.limits
+            limits = self.limits
         near = self._made("LESS", [behind, self._limit(limits)], self.classes, ("LessOptions", {}), DType.BOOL)
         counted = self._made("CAST", [near], self.classes, ("CastOptions", {}))
         count = self._reduced("SUM", counted, keep=False)
@@ -100,7 +101,7 @@ class _Decision:
 
     def patience(self, here: Memory) -> int:
         """run >= threshold."""
-        return self._compared("GREATER_EQUAL", self.emit.of(here.run), self._limit(self.op.limits))
+        return self._compared("GREATER_EQUAL", self.emit.of(here.run), self._limit(self.limits))
 
     def remember(self, here: Memory, before: Memory | None) -> None:
         """What patience makes of the exit: the class it names, and one more than the run before where that named it."""

@@ -9,7 +9,19 @@ import numpy as np
 
 from eennc.ir.fields import choice, integer, number, numbers, optional_tensor, tensor, tensors, text
 from eennc.ir.op import Op, op
-from eennc.ir.rules import CLASS_THRESHOLDS, FORMS, Agreement, Kind, Numbers, Rule, agreement, confidence, first_level
+from eennc.ir.rules import (
+    CLASS_THRESHOLDS,
+    FORMS,
+    NO_CLASS,
+    STREAM,
+    Agreement,
+    Kind,
+    Numbers,
+    Rule,
+    agreement,
+    confidence,
+    first_level,
+)
 from eennc.ir.types import Array, FloatArray, TensorType
 from eennc.ir.values import Value
 
@@ -24,7 +36,9 @@ class Exit(Op):
     where they are given, else at `scores`. Both are floats, or int8 with a quantisation, and then logits. The rule
     `patience` looks at the classes that this exit and the ones before it name: its score is how many in a row name the
     same, its threshold a whole number. A threshold of inf never fires, and such an exit does not count for patience:
-    nobody runs its head.
+    nobody runs its head. The rule `temporal-patience` has the score of `margin`, and the exit fires only where the
+    class that it names is the one that was answered to the sample before: a state, which whoever runs the network
+    holds.
 
     `class_thresholds`, one per class or none, are thresholds that a sample must reach besides, by the class that the
     scores name, the first of equals; not of patience. `points` are the thresholds at the module's other operating
@@ -97,6 +111,16 @@ class Exit(Op):
         return 1.0 if quant is None else quant.scale
 
     @property
+    def streams(self) -> bool:
+        """Whether it looks at the class that was answered last."""
+        return self.rule == STREAM
+
+    @property
+    def score_rule(self) -> Rule:
+        """The rule that its number is by: that of temporal-patience is the margin."""
+        return "margin" if self.streams else cast(Rule, self.rule)
+
+    @property
     def counts(self) -> bool:
         """Whether it can fire. One that cannot is none to `patience`."""
         return self.threshold < math.inf
@@ -116,32 +140,33 @@ class Exit(Op):
         """What a backend must be able to write, of `eennc.ir.rules.FORMS`."""
         return (self.rule, CLASS_THRESHOLDS) if self.class_thresholds else (self.rule,)
 
-    @property
-    def limits(self) -> tuple[float, ...]:
-        """The scores from which on it fires: one for all classes, or one for each."""
-        return tuple(max(self.threshold, limit) for limit in self.class_thresholds) or (self.threshold,)
+    def limits(self, threshold: float) -> tuple[float, ...]:
+        """The scores from which on it fires at a threshold: one for all classes, or one for each."""
+        return tuple(max(threshold, limit) for limit in self.class_thresholds) or (threshold,)
 
     def remember(self, scores: Array, before: Agreement | None) -> Agreement | None:
         """What `patience` knows of each sample behind this exit; `before`: behind the exit before it."""
         return agreement(scores, before) if self.counts else before
 
-    def leaves(self, scores: Array, evidence: Array, before: Agreement | None) -> Array:
-        """Whether each sample leaves, bool [n], from `scores` and `evidence` [n, classes], and what `patience` knew
-        before this exit.
+    def leaves(self, scores: Array, evidence: Array, before: Agreement | None, last: Array | int = NO_CLASS) -> Array:
+        """Whether each sample leaves, bool [n], from `scores` and `evidence` [n, classes], what `patience` knew before
+        this exit, and the class `last` answered before each sample, int [n] or the same for all.
         """
         if not self.counts:
             return np.zeros(len(scores), bool)
         patient = self.rule == "patience"
         score = agreement(scores, before).runs.astype(np.float32) if patient else self.confidence(evidence)
-        limits = np.array(self.limits, np.float32)
-        return score >= (limits[scores.argmax(axis=1)] if self.class_thresholds else limits)
+        limits = np.array(self.limits(self.threshold), np.float32)
+        named = scores.argmax(axis=1)
+        fires = score >= (limits[named] if self.class_thresholds else limits)
+        return fires & (named == last) if self.streams else fires
 
     def confidence(self, evidence: Array) -> FloatArray:
         """The rule's score of each sample, float32 [n], from `evidence` [n, classes], integers or the real numbers that
         they stand for; not of `patience`.
         """
         unit = self.unit if evidence.dtype.kind == "i" else 1.0
-        return confidence(cast(Rule, self.rule), evidence, self.evidence_kind, self.temperature, unit)
+        return confidence(self.score_rule, evidence, self.evidence_kind, self.temperature, unit)
 
     def levels(self, threshold: float | None = None) -> int:
         """On quantised evidence: the level (`eennc.ir.rules.levels`) from which on the exit fires.
@@ -150,4 +175,4 @@ class Exit(Op):
         exit's own).
         """
         limit = self.threshold if threshold is None else threshold
-        return first_level(cast(Rule, self.rule), limit, self.temperature, self.unit)
+        return first_level(self.score_rule, limit, self.temperature, self.unit)

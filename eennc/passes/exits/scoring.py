@@ -12,22 +12,22 @@ from eennc.data.splits import Split
 from eennc.ir.cuts import all_evidence, all_scores, exits_of
 from eennc.ir.graph import Module
 from eennc.ir.ops.exit import Exit
-from eennc.ir.rules import Kind, Rule
+from eennc.ir.rules import STREAM, Kind, Rule
 from eennc.ir.types import Array
 from eennc.passes.base import Context
-from eennc.passes.cost import costs_of
+from eennc.passes.cost import costs_of, instructions_of
 from eennc.passes.execution import answers
 from eennc.passes.exits.patience import PatienceTable
-from eennc.policy.table import ScoreTable, Tables
+from eennc.policy.table import CostMetric, ScoreTable, Tables
 from eennc.support.diagnostics import UserError
 
 
-def score_tables(module: Module, ctx: Context) -> Tables:
+def score_tables(module: Module, ctx: Context, cost: CostMetric = "macs") -> Tables:
     """What every exit and the last classifier answer to the calibration split, and to the test split if there is one.
 
     One pass over each split, every head run on every sample, whatever the thresholds are; kept under the content of
     network and split, so that another threshold option runs nothing. Raises UserError where there is no calibration
-    split, or one has no labels.
+    split, or one has no labels, and where nothing predicts instructions that are to be the cost.
     """
     calibration = ctx.data.need("calibration", "solving for thresholds")
     test = ctx.data.test
@@ -36,6 +36,7 @@ def score_tables(module: Module, ctx: Context) -> Tables:
         costs=costs_of(module),
         calibration=score_table(module, calibration, ctx),
         test=None if test is None else score_table(module, test, ctx),
+        priced=None if cost == "macs" else instructions_of(module, ctx.target),
     )
 
 
@@ -56,7 +57,7 @@ def score_table(module: Module, split: Split, ctx: Context) -> ScoreTable:
         key,
         lambda: {"scores": _stacked(answers(module, graph, split.x, ctx.progress))},
     )
-    rule = _one_rule(exits)
+    rule = one_rule(exits)
     return (PatienceTable if rule == "patience" else ScoreTable)(
         split=split.name,
         scores=stored["scores"][: len(exits) + 1],
@@ -75,8 +76,14 @@ def _stacked(found: Sequence[Array]) -> Array:
     return stacked if stacked.dtype == np.int8 else stacked.astype(np.float32, copy=False)
 
 
-def _one_rule(exits: Sequence[Exit]) -> Rule:
+def one_rule(exits: Sequence[Exit]) -> Rule:
+    """The rule that all exits have; raises UserError where they differ, and for one that no score table shows."""
     rules = sorted({exit.rule for exit in exits})
+    if STREAM in rules:
+        raise UserError(
+            f"{STREAM} depends on the sample before, which a table of scores does not show",
+            hint="take solve-stream, or another rule: solve-thresholds{rule=margin}",
+        )
     if len(rules) > 1:
         raise UserError(
             f"the exits have different rules: {', '.join(rules)}", hint="say one: solve-thresholds{rule=...}"

@@ -28,6 +28,7 @@ def set_rule(module: Module, rule: Rule) -> None:
             )
         if exit.rule != rule:
             exit.attrs.update(rule=rule, threshold=math.inf, temperature=1.0, class_thresholds=(), points=())
+            module.attributes.pop("points", None)
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class SetRule(Pass):
     rule: Rule
     """How an exit decides."""
     threshold: float
-    """The score from which on it fires. max_probability, entropy: from 0 to 1; margin: logits over temperature;
-    patience: how many exits in a row, a whole number."""
+    """The score from which on it fires. max_probability, entropy: from 0 to 1; margin, temporal-patience: logits
+    over temperature; patience: how many exits in a row, a whole number."""
     temperature: Annotated[float, Gt(0)] = 1.0
     """What the logits are divided by."""
     class_thresholds: tuple[float, ...] = ()
@@ -52,9 +53,8 @@ class SetRule(Pass):
     patience."""
 
     def __post_init__(self) -> None:
-        if self.rule == "patience" and not (self.threshold >= 1 and self.threshold.is_integer()):
+        if self.rule == "patience" and not (self.threshold >= 1 and float(self.threshold).is_integer()):
             raise ValueError(f"threshold: of patience it is a number of exits, not {self.threshold:g}")
-
         if self.rule == "patience" and self.class_thresholds:
             raise ValueError("class_thresholds: patience has none")
 
@@ -78,7 +78,7 @@ class SetRule(Pass):
             if self.class_thresholds and len(self.class_thresholds) != exit.classes:
                 raise UserError(f"set-rule: {len(self.class_thresholds)} class_thresholds for {exit.classes} classes")
             exit.attrs.update(
-                threshold=self.threshold,
+                threshold=float(self.threshold),
                 temperature=self.temperature,
                 class_thresholds=self.class_thresholds,
                 points=(),

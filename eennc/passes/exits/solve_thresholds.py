@@ -11,12 +11,12 @@ from annotated_types import Ge, Gt, Le
 
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
-from eennc.ir.rules import Rule
+from eennc.ir.rules import STREAM, Rule
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import annotate
 from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
-from eennc.passes.exits.scoring import score_tables
+from eennc.passes.exits.scoring import one_rule, score_tables
 from eennc.passes.exits.set_rule import set_rule
 from eennc.policy.goal import Goal, Objective
 from eennc.policy.quantisation import FloatTables, compare
@@ -33,7 +33,7 @@ DEFAULT_LIMIT = 0.01
 
 @dataclass(frozen=True)
 class SolveThresholds(Pass):
-    """Choose which exits stay, and their temperatures and thresholds: by default least mean MACs under a limit on the
+    """Choose which exits stay, and their temperatures and thresholds: by default least mean cost under a limit on the
     loss.
 
     Everything is chosen on the calibration split's joint table of samples, and reported on calibration and test. Exits
@@ -46,8 +46,11 @@ class SolveThresholds(Pass):
     labelled: ClassVar[frozenset[str]] = frozenset({"calibration", "test"})
 
     objective: Objective = "least-cost"
-    """Least mean MACs under the limits; the least loss with at most `max_mean_macs`; or the least sum of mean MACs and
+    """Least mean cost under the limits; the least loss with at most `max_mean_cost`; or the least sum of mean cost and
     `price` times the loss, under the limits."""
+    cost: Literal["macs", "instructions"] = "macs"
+    """What a sample costs: multiply-accumulates, or the instructions that the kernels of -b cortexm are predicted to
+    execute for it (int8 networks)."""
     limit: Annotated[float, Ge(0), Le(1)] | None = None
     """Largest loss against the base network, as a share: 0.01 is one point. none: 0.01 for least-cost, else any."""
     metric: Metric = "accuracy"
@@ -55,13 +58,13 @@ class SolveThresholds(Pass):
     limits: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict[str, float])
     """More limits, kept at once, by what they are on: accuracy, balanced-accuracy, worst-class (on every class's own
     samples) or class N, counted from 0. Such as {worst-class: 0.05}."""
-    max_mean_macs: Annotated[float, Gt(0), Le(1)] | None = None
-    """Largest mean MACs, as a share of the base network's; an error where no thresholds keep it and the limits."""
-    max_worst_macs: Annotated[float, Gt(0)] | None = None
-    """Largest MACs of any sample, as a share of the base network's: what heads may add for one that no exit stops."""
+    max_mean_cost: Annotated[float, Gt(0), Le(1)] | None = None
+    """Largest mean cost, as a share of the base network's; an error where no thresholds keep it and the limits."""
+    max_worst_cost: Annotated[float, Gt(0)] | None = None
+    """Largest cost of any sample, as a share of the base network's: what heads may add for one that no exit stops."""
     price: Annotated[float, Gt(0)] | None = None
-    """For weighted-sum: what a loss of 1 counts, in MACs of the base network. With 5, a point of accuracy is worth
-    5 % of the MACs."""
+    """For weighted-sum: what a loss of 1 counts, in base networks. With 5, a point of accuracy is worth 5 % of its
+    cost."""
     statistic: Statistic = "upper95"
     """What must keep the limits: the loss on calibration (point), or its one-sided 95 % upper bound. That is of the
     policy on the samples that chose it, the choice not accounted for: on new data the limit is broken more often than
@@ -79,21 +82,23 @@ class SolveThresholds(Pass):
     max_exits: Annotated[int, Ge(0)] | None = None
     """Most exits that stay; none: as many as pay."""
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
-    """Share of the base network's MACs that each exit must save to stay, where the threshold is shared."""
+    """Share of the base network's cost that each exit must save to stay, where the threshold is shared."""
 
     points: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict[str, float])
     """More operating points, by name their limits, such as {saver: 0.03, accurate: 0.002}: other thresholds for the
-    exits that stay, between which C code is switched at run time. The limit's own is called normal."""
+    exits that stay, between which ONNX models and C code are switched at run time. The limit's own is called normal."""
 
     def __post_init__(self) -> None:
         if NORMAL in self.points:
             raise ValueError(f"points: '{NORMAL}' is the one of limit")
         if (self.objective == "weighted-sum") != (self.price is not None):
             raise ValueError("price: is for objective: weighted-sum, which needs it")
-        if self.objective == "best-accuracy" and self.max_mean_macs is None:
-            raise ValueError("max_mean_macs: objective: best-accuracy needs it")
+        if self.objective == "best-accuracy" and self.max_mean_cost is None:
+            raise ValueError("max_mean_cost: objective: best-accuracy needs it")
         if self.solver == "independent" and (self.objective != "least-cost" or self.limits):
             raise ValueError("solver: independent, the paper's method, knows one limit and objective: least-cost")
+        if self.rule == STREAM:
+            raise ValueError(f"rule: the thresholds of {STREAM} are chosen by solve-stream")
         if self.thresholds == "shared" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
 
@@ -106,17 +111,20 @@ class SolveThresholds(Pass):
             statistic=self.statistic,
             objective=self.objective,
             more=tuple(Limit(metric, limit, self.statistic) for metric, limit in self.limits.items()),
-            budget=self.max_mean_macs,
-            worst=self.max_worst_macs,
+            budget=self.max_mean_cost,
+            worst=self.max_worst_cost,
             price=self.price or 0.0,
         )
 
     def preview(self, module: Module) -> Module:
-        """With the rule set."""
-        if self.rule is None:
-            return module
+        """With the rule set, and the names of the operating points: not every backend can switch between them."""
         copy = module.copy()
-        set_rule(copy, self.rule)
+        if self.rule is not None:
+            set_rule(copy, self.rule)
+        one_rule(exits_of(copy.main))
+        for exit in exits_of(copy.main):
+            exit.attrs["points"] = (exit.threshold,) * len(self.points)
+        self._name(copy, tuple(self.points))
         return copy
 
     def run(self, module: Module, ctx: Context) -> bool:
@@ -127,17 +135,17 @@ class SolveThresholds(Pass):
             raise UserError("solve-thresholds: the module is segmented already", hint="put it before form-segments")
         if self.rule is not None:
             set_rule(module, self.rule)
-        tables = score_tables(module, ctx)
+        tables = score_tables(module, ctx, self.cost)
         patient = isinstance(tables.calibration, PatienceTable)
         if patient and (self.thresholds != "shared" or self.solver != "auto"):
             raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
 
         def solve_for(goal: Goal, known: Policy | None = None, among: Tables = tables) -> Policy:
             if isinstance(among.calibration, PatienceTable):
-                return solve_patience(among.calibration, among.costs, goal, self.max_exits)
+                return solve_patience(among.calibration, among.solved, goal, self.max_exits)
             return solve(
                 among.calibration,
-                among.costs,
+                among.solved,
                 goal,
                 family=self.thresholds,
                 solver=self.solver,
@@ -164,8 +172,7 @@ class SolveThresholds(Pass):
         points = self._points(tables.only(kept), policy, kept, solve_for)
         for number, k in enumerate(kept):
             exits_of(module.main)[k].attrs["points"] = tuple(point.thresholds[number] for point in points)
-        if points:
-            module.attributes["points"] = tuple(point.name for point in points)
+        self._name(module, tuple(self.points))
         annotated = any("macs_to_here" in exit.notes for exit in exits_of(module.main))
         remove_exits(module, kept)
         if annotated:
@@ -194,6 +201,12 @@ class SolveThresholds(Pass):
         ctx.results.put(policy)
         ctx.results.put(summary)
         return True
+
+    @staticmethod
+    def _name(module: Module, points: tuple[str, ...]) -> None:
+        module.attributes.pop("points", None)
+        if points:
+            module.attributes["points"] = points
 
     def _points(
         self, tables: Tables, policy: Policy, kept: list[int], solve_for: Callable[[Goal, Policy, Tables], Policy]

@@ -114,6 +114,8 @@ class QuantizeInt8(Pass):
         )
         main.ops, main.returns = conversion.run()
         module.stage = "quantised"
+        # the exits' thresholds were of the float network
+        module.attributes.pop("points", None)
 
     def _keep_float_scores(self, module: Module, ctx: Context) -> None:
         """For the report, which sets float beside int8."""

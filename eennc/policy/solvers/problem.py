@@ -103,7 +103,7 @@ def problem(
     least: list[float] = []
     weights: list[Floats] = []
     strata: list[Ints] = []
-    cluster_weights: list[NDArray[np.float64]] = []
+    cluster_weights: list[Floats] = []
     cluster = np.empty(0, np.int64)
     for one in (Limit(metric, limit, statistic), *more):
         bounded = one.statistic == "upper95"
@@ -116,7 +116,7 @@ def problem(
             strata.append(stratum if grouped is None else grouped.stratum)
             cluster_weights.append(np.empty((0, 0)) if grouped is None else grouped.weights)
             cluster = cluster if grouped is None else grouped.number
-    count, (groups, _) = len(limits), cluster_weights[0].shape
+    count, groups = len(limits), len(cluster_weights[0])
     if not any(bounds):
         cluster, groups = np.empty(0, np.int64), 0
     together = np.zeros((count, groups, max(part.shape[1] for part in cluster_weights) if groups else 0))

@@ -98,7 +98,7 @@ def ascend(
                     break
                 cost, over = policy_value(problem, levels, never, chosen)
                 if cost / network < min(found, target) and keeps(over):
-                    found = cost / network
+                    found = float(cost / network)
                     best[:] = chosen
         price_direction = MEMORY * price_direction + PRICE_SCALE * (loss - linear.limit)
         length = turn(levels, never, chosen, outcomes, direction) + price_direction**2
@@ -212,7 +212,9 @@ def tighten(
     price: float,
     target: float,
 ) -> None:
-    """Move the ends of the box, `low` and `high` [K], inwards past indices with which the bound is at least `target`."""
+    """Move the ends of the box, `low` and `high` [K], inwards past indices with which the bound is at least
+    `target`.
+    """
     exits, n = levels.shape
     outcomes = np.zeros((n, exits), np.int8)
     rest, _ = samples_part(linear, levels, never, low, high, multipliers, price, outcomes)

@@ -13,12 +13,13 @@ from eennc.artifact import CSpec, Manifest
 from eennc.data.splits import Split
 from eennc.devices import device_named
 from eennc.ir.ops.q_quantize import Quantize
+from eennc.ir.rules import STREAM
 from eennc.ir.types import Array, TensorType
 from eennc.ir.values import Argument
 from eennc.runtime.emulator.build import Flash
 from eennc.runtime.emulator.cycles import MODELS
 from eennc.runtime.emulator.session import Emulated, emulate
-from eennc.support.diagnostics import unknown
+from eennc.runtime.session import point_number
 from eennc.support.instruments import Progress, task
 
 BASE_SAMPLES = 3
@@ -27,12 +28,13 @@ BASE_SAMPLES = 3
 
 @dataclass(frozen=True)
 class CoreExit:
-    """One exit, or the last classifier. share: of the samples that stop there; accuracy: of those, None without labels
-    or samples; instructions, cycles: mean of those, None where there are none.
+    """One exit, or the last classifier. samples: how many stop there; share: of all; accuracy: of those, None without
+    labels or samples; instructions, cycles: mean of those, None where there are none.
     """
 
     exit: int
     place: str
+    samples: int
     share: float
     accuracy: float | None
     instructions: float | None
@@ -85,13 +87,14 @@ def measure_on_core(
     Raises UserError as `emulate` does, and for an unknown device or operating point.
     """
     on = device_named(device or spec.device)
-    number = _point(point, spec)
+    number = 0 if point is None else point_number(point, spec.points)
     x = _taken(split.x, spec)
+    starts = split.starts if any(exit.rule == STREAM for exit in manifest.exits) else None
     # what the base network executes hardly depends on the sample, whether it is right does
     base_x = x if split.y is not None else x[:BASE_SAMPLES]
     with task(progress, f"on {on.name}", 2) as step, ThreadPoolExecutor(2) as both:
         runs = [
-            both.submit(emulate, folder, spec, manifest.classes, samples, on, point=at)
+            both.submit(emulate, folder, spec, manifest.classes, samples, on, point=at, starts=starts)
             for samples, at in ((x, number), (base_x, None))
         ]
         for run in as_completed(runs):
@@ -128,14 +131,6 @@ def measure_on_core(
     )
 
 
-def _point(name: str | None, spec: CSpec) -> int:
-    if name is None:
-        return 0
-    if name not in spec.points:
-        raise unknown("operating point", name, spec.points)
-    return spec.points.index(name)
-
-
 def _taken(x: Array, spec: CSpec) -> Array:
     """Samples as the code takes them: where it takes the integers that stand for floats, floats are quantised."""
     if spec.input_scale is None or x.dtype.name == spec.input_dtype:
@@ -152,10 +147,11 @@ def _exit(number: int, manifest: Manifest, found: Emulated, right: NDArray[np.bo
     here = found.exit == number
     place = manifest.exits[number].place if number < len(manifest.exits) else "classifier"
     if not here.any():
-        return CoreExit(number, place, 0.0, None, None, None)
+        return CoreExit(number, place, 0, 0.0, None, None, None)
     return CoreExit(
         exit=number,
         place=place,
+        samples=int(here.sum()),
         share=float(here.mean()),
         accuracy=None if right is None else float(right[here].mean()),
         instructions=float(found.instructions[here].mean()),

@@ -50,16 +50,21 @@ def emulate(
     device: Device,
     *,
     point: int | None = 0,
+    starts: NDArray[np.bool_] | None = None,
     defines: Sequence[str] = (),
 ) -> Emulated:
     """Build the artefact in `folder` for a device, and run samples x [n, ...] of its input dtype.
 
-    point: the operating point, None for the base network. defines: more options of the compiler, such as -DEENNC_PLAIN.
+    point: the operating point, None for the base network. starts: where the class that was answered last is forgotten,
+    bool [n], for networks that look at it. defines: more options of the compiler, such as -DEENNC_PLAIN.
     Raises UserError for missing tools, code that does not compile, memories that do not suffice, and a run that fails.
     """
     board = board_of(device)
     with tempfile.TemporaryDirectory(prefix="eennc-") as temporary:
         work = Path(temporary)
+        if starts is not None:
+            defines = [*defines, "-DSEQUENCES"]
+            starts.astype(np.uint8).tofile(work / "starts.bin")
         firmware = build_firmware(folder, spec.prefix, board, work, point=point, defines=defines)
         np.ascontiguousarray(x).tofile(work / "input.bin")
         counts = count_instructions(board, device, firmware, work, folder)

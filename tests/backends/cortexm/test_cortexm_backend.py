@@ -207,6 +207,74 @@ def test_operating_points(network: Module, tmp_path: Path) -> None:
         np.testing.assert_array_equal(host.run(given(x, spec))[1], run_module(other, [x]).exit)
 
 
+@pytest.mark.parametrize("integer", [True, False])
+def test_answers_are_counted(integer: bool, tmp_path: Path) -> None:
+    module = integers(3, 2) if integer else eenn(3, 2)
+    module.attributes["points"] = ("saver",)
+    for exit in exits_of(module.main):
+        exit.attrs["points"] = (exit.threshold / 2,)
+    spec = emit(module, tmp_path / "on", counts=True)
+    host = HostC(tmp_path / "on", spec, CLASSES)
+    found = (ctypes.c_uint32 * 3)()
+
+    def counts(point: int) -> list[int]:
+        assert host.call("counts", host.net, point, found) == 0
+        return list(found)
+
+    assert counts(0) == counts(1) == [0, 0, 0]
+    x = given(samples(40, seed=7), spec)
+    first = np.bincount(host.run(x)[1], minlength=3)
+    assert host.call("set_point", host.net, 1) == 0
+    second = np.bincount(host.run(x[:30])[1], minlength=3)
+    assert (first > 0).all()
+    np.testing.assert_array_equal(counts(0), first)
+    np.testing.assert_array_equal(counts(1), second)
+    # steps count once, a stopped run and thresholds of the caller's own do not
+    pointer = ctypes.c_void_p(np.ascontiguousarray(x[0]).ctypes.data)
+    stop = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: 1)
+    assert host.call("run_until", host.net, pointer, stop, None, host.result) == -6
+    threshold = ctypes.c_int32(1) if integer else ctypes.c_float(0.5)
+    assert host.call("set_threshold", host.net, 0, threshold) == 0
+    host.run(x)
+    np.testing.assert_array_equal(counts(1), second)
+    assert host.call("set_point", host.net, 0) == 0
+    host.call("start", host.net, pointer)
+    while (status := host.call("step", host.net)) == 1:
+        assert sum(counts(0)) == 40
+    assert (status, sum(counts(0))) == (0, 41)
+    for arguments, status in (
+        ((None, 0, found), -1),
+        ((host.net, 0, None), -1),
+        ((host.net, 2, found), -5),
+        ((host.net, -1, found), -5),
+        (((ctypes.c_uint64 * 1024)(), 0, found), -4),
+    ):
+        assert host.call("counts", *arguments) == status
+    assert host.call("reset_counts", None) == -1
+    assert host.call("reset_counts", (ctypes.c_uint64 * 1024)()) == -4
+    assert host.call("reset_counts", host.net) == 0
+    assert counts(0) == counts(1) == [0, 0, 0]
+    # nothing of it is in the code that was not asked for it
+    emit(module, tmp_path / "off")
+    for name in ("model.h", "model.c"):
+        assert "counts" in (tmp_path / "on" / name).read_text()
+        assert "count" not in (tmp_path / "off" / name).read_text()
+
+
+def test_a_count_stays_at_its_largest(tmp_path: Path) -> None:
+    spec = emit(integers(3, 0), tmp_path, counts=True)
+    (tmp_path / "main.c").write_text(
+        '#include "model.h"\nRANDOM_ARENA(arena);\nint main(void) {\nrandom_t net;\nrandom_counts_t n;\n'
+        "random_result_t r;\nstatic random_input_t x[RANDOM_INPUT_SIZE];\nrandom_init(&net, arena, sizeof arena);\n"
+        "net.counts[0].answers[0] = UINT32_MAX - 1;\nfor (int i = 0; i < 3; i++) { random_run(&net, x, &r); }\n"
+        "random_counts(&net, 0, &n);\nreturn n.answers[0] != UINT32_MAX; }\n"
+    )
+    program = str(tmp_path / "program")
+    subprocess.run([compiler(), *WARNINGS, *sources(tmp_path), "-o", program], check=True)
+    assert spec.prefix == "random"
+    subprocess.run([program], check=True)
+
+
 def test_misuse_is_told(host: HostC) -> None:
     sample = np.zeros(144, np.int8)
     x, size = ctypes.c_void_p(sample.ctypes.data), ctypes.c_size_t(host.spec.arena_bytes)

@@ -190,6 +190,51 @@ def test_files(batch: int | str, tmp_path: Path) -> None:
     np.testing.assert_allclose(base.run(x)[0], expected, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("deepest", [1, 20])
+@pytest.mark.parametrize("integer", [False, True])
+@pytest.mark.parametrize("input_name", ["input", "point"])
+def test_operating_points(input_name: str, integer: bool, deepest: int, free: bool) -> None:
+    """At each point, onnxruntime decides to the bit as with a model that has only its thresholds."""
+    module = eenn(2, 3, rule="margin", input_name=input_name)
+    module = quantised(module, 2) if integer else module
+    exits = exits_of(module.main)
+    module.attributes["points"] = ("saver", "never", "half")
+    for exit in exits:
+        exit.attrs["points"] = (exit.threshold * 0.5, float("inf"), 0.0 if exit.exit == 1 else float("inf"))
+    model = early_exit_model(segmented(module), free=free, deepest=deepest)
+    onnx.checker.check_model(model, full_check=True)
+    optional = "point_1" if input_name == "point" else "point"
+    assert [info.name for info in model.graph.input] == [input_name, optional]
+    session = Session(model, threads=1)
+    # an input with a default need not be given, and is not among those that must
+    assert [port.name for port in session.inputs] == [input_name]
+    x = samples(24)
+    runs = [x] if free else [x[i : i + 1] for i in range(len(x))]
+
+    def found(session: Session, more: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        parts = [session.run({input_name: run, **more}) for run in runs]
+        return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+    seen = set()
+    for number in range(4):
+        alone = module.copy()
+        for exit in exits_of(alone.main):
+            exit.attrs["threshold"] = (exit.threshold, *exit.points)[number]
+        if not integer:
+            np.testing.assert_array_equal(found(session, {optional: np.array(number)})[1], run_module(alone, [x]).exit)
+        del alone.attributes["points"]
+        plain = Session(early_exit_model(segmented(alone), free=free, deepest=deepest), threads=1)
+        for got, wanted in zip(found(session, {optional: np.array(number)}), found(plain, {}), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+        seen.add(tuple(found(plain, {})[1]))
+    assert len(seen) == 4
+    for got, wanted in zip(found(session, {}), found(session, {optional: np.array(0)}), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    with pytest.raises((UserError, RuntimeError)):
+        found(session, {optional: np.array(4)})
+
+
 def test_a_network_in_half_precision() -> None:
     module = eenn(6, 1)
     model = early_exit_model(segmented(as_half(module)), free=True)

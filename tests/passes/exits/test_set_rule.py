@@ -50,7 +50,7 @@ def test_what_the_numbers_have_no_form_for_is_refused_by_name() -> None:
         with pytest.raises(UserError) as caught:
             change(module)
         assert caught.value.message == "the rule entropy has no form for int8 logits (exit 0, 'exit0')"
-        assert caught.value.allowed == "rules for int8 logits: max_probability, margin, patience"
+        assert caught.value.allowed == "rules for int8 logits: max_probability, margin, patience, temporal-patience"
 
 
 def test_class_thresholds() -> None:

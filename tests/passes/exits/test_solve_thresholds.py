@@ -13,6 +13,7 @@ from eennc.ir.interpreter import run_module
 from eennc.passes.base import Context, Results
 from eennc.passes.cost import AnnotateCost, module_cost
 from eennc.passes.exits.form_segments import FormSegments
+from eennc.passes.exits.points import operating_points
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.set_rule import SetRule
 from eennc.passes.exits.solve_thresholds import SolveThresholds
@@ -172,6 +173,25 @@ def test_operating_points_are_other_thresholds_for_the_exits_that_stay(trained: 
         outcome = run_module(module, [test.x])
         assert point.test is not None
         assert np.mean(outcome.scores.argmax(axis=1) == test.labels) == pytest.approx(point.test.accuracy)
+
+
+def test_operating_points_go_with_the_thresholds_that_they_were_solved_with(trained: tuple[Module, Context]) -> None:
+    module, ctx = solved(trained, limit=0.1, points={"saver": 0.3})
+    for again in (SolveThresholds(limit=0.1), SetRule("patience", 1)):
+        copy = module.copy()
+        again.run(copy, ctx)
+        assert operating_points(copy) == {"normal": [exit.threshold for exit in exits_of(copy.main)]}
+
+
+def test_thresholds_of_a_stream_are_not_for_this_pass(trained: tuple[Module, Context]) -> None:
+    with pytest.raises(ValueError, match="are chosen by solve-stream"):
+        SolveThresholds(rule="temporal-patience")
+    module, _ = trained
+    stream = SetRule("temporal-patience", 1.0).preview(module)
+    # before anything is trained
+    with pytest.raises(UserError, match="temporal-patience depends on the sample before"):
+        SolveThresholds().preview(stream)
+    assert SolveThresholds(rule="margin").preview(stream) is not stream
 
 
 def test_the_limits_own_point_has_its_name() -> None:

@@ -1,5 +1,6 @@
 """C artefacts on emulated cores: bit for bit, repeatable counts, what is measured and what is refused."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,15 +14,19 @@ from random_eenns import CLASSES, eenn, samples
 
 from eennc.artifact import CSpec
 from eennc.cli import main
+from eennc.data.splits import Split
 from eennc.devices import device_named
 from eennc.driver import compile
 from eennc.ir.cuts import exits_of
-from eennc.ir.interpreter import run_module
+from eennc.ir.interpreter import run_module, run_stream
+from eennc.ir.rules import STREAM
 from eennc.runtime.emulator.boards import BY_CORE
 from eennc.runtime.emulator.build import build_firmware
 from eennc.runtime.emulator.cycles import MODELS, costs_of
+from eennc.runtime.emulator.report import measure_on_core
 from eennc.runtime.emulator.session import emulate
 from eennc.support.diagnostics import UserError
+from eennc.support.instruments import Silent
 
 TOOLS = {core: (f"{board.tools}gcc", board.emulator) for core, board in BY_CORE.items()}
 
@@ -83,6 +88,25 @@ def test_floats_on_a_core(tmp_path: Path) -> None:
     found = emulate(tmp_path, spec, CLASSES, x, device_named("cortex-m4"))
     np.testing.assert_array_equal(found.exit, wanted.exit)
     np.testing.assert_allclose(found.scores, wanted.scores, rtol=0, atol=1e-4 * np.abs(wanted.scores).max())
+
+
+def test_a_stream_on_a_core(tmp_path: Path) -> None:
+    need("cortex-m4")
+    module = quantised(eenn(34, 3, rule="margin", share=0.6), 2)
+    for exit in exits_of(module.main):
+        exit.attrs["rule"] = STREAM
+    x = np.repeat(samples(21, seed=5), 6, axis=0)[:30]
+    groups = np.arange(30) // 13
+    y = run_module(module, [x]).scores.argmax(axis=1).astype(np.int64)
+    wanted = run_stream(module, [x], starts=np.isin(np.arange(30), (0, 13, 26)))
+    assert len(set(wanted.exit)) > 1
+    compiled = compile(module, passes=(), backend="cortexm", output=tmp_path / "c")
+    assert compiled.manifest is not None
+    assert compiled.manifest.c is not None
+    split = Split("test", x, y, groups=groups)
+    found = measure_on_core(tmp_path / "c", compiled.manifest, compiled.manifest.c, split, progress=Silent())
+    assert [row.samples for row in found.exits] == np.bincount(wanted.exit, minlength=4).tolist()
+    assert found.accuracy == pytest.approx((wanted.scores.argmax(axis=1) == y).mean())
 
 
 def test_the_base_network_takes_no_exit_and_no_head(network, tmp_path: Path) -> None:
@@ -208,11 +232,16 @@ def test_the_command(network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().out
     assert "cortex-m4 under QEMU" in printed
     assert "EENN    100.0 %" in printed
+    counted = tmp_path / "counts.json"
+    assert main([*run, "--on", "qemu", "-q", "--counts", str(counted)]) == 0
+    wanted = np.bincount(run_module(network, [x]).exit, minlength=len(exits_of(network.main)) + 1)
+    assert json.loads(counted.read_text())["counts"] == {"normal": wanted.tolist()}
+    capsys.readouterr()
     assert main([*run, "--on", "qemu", "-q", "--device", "cortex-m7"]) == 0
     assert "no cycles: instructions of the cortex-m7 overlap" in capsys.readouterr().out
     for wrong, message in (
         ([*run], "eennc run FOLDER --on qemu"),
-        ([*run, "--point", "saver"], "--point is for --on qemu"),
+        ([*run, "--device", "cortex-m4"], "--device is for --on qemu"),
         ([*run, "--on", "qemu", "--point", "saver"], "saver"),
         ([*run, "--on", "qemu", "--device", "host"], "no emulated board for host"),
     ):

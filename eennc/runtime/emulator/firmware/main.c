@@ -61,7 +61,16 @@ int main(void)
 #else
     CALL(set_point)(&net, OPERATING_POINT);
 #endif
+#if defined(SEQUENCES)
+    const int starts = semihosting_open("starts.bin", 0);
+    uint8_t begins = 0;
+#endif
     while (semihosting_read(input, sample, sizeof sample)) {
+#if defined(SEQUENCES)
+        if (semihosting_read(starts, &begins, 1) && begins) {
+            CALL(reset)(&net);
+        }
+#endif
         uint8_t *const here = (uint8_t *)__builtin_frame_address(0) - MARGIN;
         uint8_t *const low = lowest(here);
         paint(low, here);
