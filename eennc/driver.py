@@ -155,6 +155,8 @@ def compile(
     facts = facts_of(module)
     check_order(whole, facts)
     splits = splits_of(recipe, data)
+    for p in whole:
+        p.check_target(target.target())
     check_needs(whole, () if stop_after else recipe.requirements, splits)
     check_data(module, whole, recipe, splits, data)
     warn_of_shared_samples(splits, recorder)

@@ -85,6 +85,9 @@ def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:
     if summary.test is None:
         lines += ["  no test data: these samples chose the thresholds too, so the figures flatter", ""]
     lines += _outcomes(summary, [split for split in (summary.test, summary.calibration) if split is not None])
+    if summary.cost != "macs":
+        found = ", ".join(f"{percent(saved)} on {split}" for split, saved in summary.cost_saved.items())
+        lines += ["", f"  solved for {summary.cost}, as predicted: saved {found}"]
     if summary.metric == "balanced-accuracy":
         lines += ["", *_recall(shown, labels)]
     return [*lines, ""]

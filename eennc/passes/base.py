@@ -88,6 +88,10 @@ class Pass:
         """
         return module
 
+    def check_target(self, target: Target | None) -> None:
+        """Raises UserError where the pass needs a device to compile for, and there is none."""
+        return
+
     def run(self, module: Module, ctx: Context) -> bool:
         """Change `module` in place; returns whether anything changed. Raises UserError for the user's mistakes."""
         raise TypeError(f"{type(self).__name__} does not define run")

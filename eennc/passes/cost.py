@@ -124,17 +124,17 @@ def costs_of(module: Module) -> Costs:
     return Costs(backbone=np.cumsum(backbone, dtype=np.int64), head=np.array(head, np.int64))
 
 
-def instructions_of(module: Module, target: Target | None) -> Costs:
+def instructions_of(module: Module, target: Target) -> Costs:
     """The same in instructions that a target's kernels are predicted to execute, decisions counted with their heads.
-    Raises UserError where there is no target, and for an op of which it knows nothing.
+    What floats do before the network's first integers is left out: that becomes a table of bytes, or the caller's.
+    Raises UserError for an op of which the target knows nothing.
     """
-    if target is None:
-        raise UserError(
-            "only the C backend predicts instructions", hint="compile with -b cortexm --device DEVICE, or cost: macs"
-        )
+    ops = module.main.ops
+    begin = next((index for index, op in enumerate(ops) if op.name.startswith("q.")), 0)
+    prepared = set(ops[:begin])
 
     def predicted(op: Op) -> float:
-        found = target.instructions(op)
+        found = 0.0 if op in prepared else target.instructions(op)
         if found is None:
             raise UserError(
                 f"nothing predicts the instructions of {op.name}: the rates are those of int8 kernels",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from eennc.policy.calibration import expected_calibration_error
 from eennc.policy.evaluate import evaluate
-from eennc.policy.front import FrontPoint, pareto_front
+from eennc.policy.front import FrontPoint, figures, pareto_front
 from eennc.policy.goal import Goal
 from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of
 from eennc.policy.table import CostMetric, Costs, Policy, ScoreTable, Tables
@@ -107,12 +107,15 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole result. cost: what the thresholds were solved for, and what the front saves. static_place: where the best static cut ends, None for the whole network."""
+    """The whole result. cost: what the thresholds were solved for and the front saves. cost_saved: the share of it that
+    is saved, by split. static_place: where the best static cut ends, None for the whole network.
+    """
 
     metric: Metric
     limit: float | None
     statistic: Statistic
     cost: CostMetric
+    cost_saved: dict[str, float]
     solver: str
     static_place: str | None
     calibration: SplitSummary
@@ -140,6 +143,11 @@ def summarise(
         limit=goal.limit,
         statistic=goal.statistic,
         cost=tables.solved.metric,
+        cost_saved={
+            table.split: figures(table, tables.solved, policy, metric).saved
+            for table in (tables.calibration, test)
+            if table is not None
+        },
         solver=policy.solver,
         static_place=None if static is None else tables.places[static],
         calibration=_split(tables.calibration, tables, policy, metric, static),

@@ -42,8 +42,8 @@ class Costs:
             raise ValueError("the backbone's costs must not fall from one exit to the next")
 
     def stopping(self, active: NDArray[np.bool_]) -> Ints:
-        """The cost of a sample that stops at exit k, or at the last classifier, int64 [K + 1], where the heads of exits not
-        `active` [K] are taken out of the network.
+        """The cost of a sample that stops at exit k, or at the last classifier, int64 [K + 1], where the heads of exits
+        not `active` [K] are taken out of the network.
         """
         heads = np.where(active, self.head, 0).cumsum()
         return self.backbone + np.concatenate([heads, heads[-1:] if len(heads) else np.zeros(1, np.int64)])

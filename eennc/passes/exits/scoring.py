@@ -27,16 +27,23 @@ def score_tables(module: Module, ctx: Context, cost: CostMetric = "macs") -> Tab
 
     One pass over each split, every head run on every sample, whatever the thresholds are; kept under the content of
     network and split, so that another threshold option runs nothing. Raises UserError where there is no calibration
-    split, or one has no labels, and where nothing predicts instructions that are to be the cost.
+    split, or one has no labels; where calibration is of a single class; where nothing predicts instructions that are to
+    be the cost.
     """
     calibration = ctx.data.need("calibration", "solving for thresholds")
+    if len(calibration) > 1 and len(np.unique(calibration.labels)) == 1:
+        raise UserError(
+            f"all {len(calibration):,} samples of the calibration split are of class {int(calibration.labels[0])}: "
+            "thresholds chosen on them would mean nothing for other classes",
+            hint="shuffle the data before they are split",
+        )
     test = ctx.data.test
     return Tables(
         places=tuple(exit.place for exit in exits_of(module.main)),
         costs=costs_of(module),
         calibration=score_table(module, calibration, ctx),
         test=None if test is None else score_table(module, test, ctx),
-        priced=None if cost == "macs" else instructions_of(module, ctx.target),
+        priced=instructions_of(module, ctx.target) if cost == "instructions" and ctx.target else None,
     )
 
 

@@ -18,6 +18,7 @@ from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import one_rule, score_tables
 from eennc.passes.exits.set_rule import set_rule
+from eennc.passes.target import Target
 from eennc.policy.goal import Goal, Objective
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Limit, Metric, Statistic
@@ -127,10 +128,19 @@ class SolveThresholds(Pass):
         self._name(copy, tuple(self.points))
         return copy
 
+    def check_target(self, target: Target | None) -> None:
+        """Instructions are those of a device."""
+        if self.cost == "instructions" and target is None:
+            raise UserError(
+                "solve-thresholds: only the C backend predicts instructions",
+                hint="compile with -b cortexm --device DEVICE, or take cost: macs",
+            )
+
     def run(self, module: Module, ctx: Context) -> bool:
         """Set thresholds and temperatures, and remove the exits that do not stay."""
         from eennc.policy.solve import solve  # numba is slow to import
 
+        self.check_target(ctx.target)
         if module.stage == "segmented":
             raise UserError("solve-thresholds: the module is segmented already", hint="put it before form-segments")
         if self.rule is not None:

@@ -197,3 +197,43 @@ def test_thresholds_of_a_stream_are_not_for_this_pass(trained: tuple[Module, Con
 def test_the_limits_own_point_has_its_name() -> None:
     with pytest.raises(ValueError, match="'normal' is the one of limit"):
         SolveThresholds(points={"normal": 0.1})
+
+
+def test_goals_through_the_pass(trained: tuple[Module, Context]) -> None:
+    _, free = solved(trained, limit=0.1, statistic="point")
+    cheapest = free.results.get(Summary).calibration.eenn
+    _, ctx = solved(trained, objective="best-accuracy", max_mean_cost=1 - cheapest.saved, statistic="point")
+    found = ctx.results.get(Summary)
+    assert found.limit is None
+    assert found.calibration.eenn.saved >= cheapest.saved - 1e-9
+    assert found.calibration.eenn.loss.point <= cheapest.loss.point + 1e-9
+    _, ctx = solved(trained, limit=0.1, limits={"worst-class": 0.0}, statistic="point")
+    held = ctx.results.get(Summary).calibration
+    assert all(e >= b - 1e-9 for e, b in zip(held.eenn.recall, held.base.recall, strict=True) if e is not None)
+    _, ctx = solved(trained, objective="weighted-sum", price=1e6, statistic="point")
+    assert ctx.results.get(Summary).calibration.eenn.loss.point <= 0
+    with pytest.raises(UserError, match="no thresholds keep a loss of at most 0 "):
+        solved(trained, limit=0, statistic="upper95", max_mean_cost=0.01)
+
+
+def test_goals_that_do_not_fit_together_are_refused() -> None:
+    for options, message in (
+        ({"objective": "weighted-sum"}, "price"),
+        ({"price": 2.0}, "price"),
+        ({"objective": "best-accuracy"}, "max_mean_cost"),
+        ({"solver": "independent", "limits": {"worst-class": 0.1}}, "independent"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SolveThresholds(**options)
+    with pytest.raises(UserError, match="only the C backend predicts instructions"):
+        SolveThresholds(cost="instructions").check_target(None)
+
+
+def test_calibration_of_one_class_is_refused(trained: tuple[Module, Context]) -> None:
+    split = trained[1].data.calibration
+    assert split is not None
+    assert split.y is not None
+    one = replace(split, x=split.x[split.y == 1], y=split.y[split.y == 1])
+    ctx = replace(trained[1], data=replace(trained[1].data, calibration=one), results=Results())
+    with pytest.raises(UserError, match="calibration split are of class 1"):
+        SolveThresholds().run(deepcopy(trained[0]), ctx)
