@@ -85,6 +85,12 @@ def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:
     if summary.test is None:
         lines += ["  no test data: these samples chose the thresholds too, so the figures flatter", ""]
     lines += _outcomes(summary, [split for split in (summary.test, summary.calibration) if split is not None])
+    if summary.recommended is not None and summary.recommended > summary.calibration.samples:
+        lines += [
+            "",
+            f"  calibration has {summary.calibration.samples:,} samples; with about {_rounded(summary.recommended):,} the "
+            "95 % bound's margin would be half the limit",
+        ]
     if summary.cost != "macs":
         found = ", ".join(f"{percent(saved)} on {split}" for split, saved in summary.cost_saved.items())
         lines += ["", f"  solved for {summary.cost}, as predicted: saved {found}"]
@@ -132,6 +138,12 @@ def _stream(found: Mapping[str, Any]) -> list[str]:
         rows.append(["  EENN", percent(split["accuracy"]), count(split["macs"]), percent(split["saved"]), interval])
         rows.append(["  base", percent(split["base_accuracy"]), count(split["base_macs"])])
     return [*lines, *columns(rows), ""]
+
+
+def _rounded(number: int) -> int:
+    """Two digits are all that such an estimate is good for."""
+    step = 10 ** max(len(str(number)) - 2, 0)
+    return -(-number // step) * step
 
 
 def _outcomes(summary: Summary, splits: list[SplitSummary]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from eennc.policy.calibration import expected_calibration_error
 from eennc.policy.evaluate import evaluate
 from eennc.policy.front import FrontPoint, figures, pareto_front
 from eennc.policy.goal import Goal
-from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of
+from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of, quantiles
 from eennc.policy.table import CostMetric, Costs, Policy, ScoreTable, Tables
 
 NEAR = 1e-4
@@ -108,7 +109,8 @@ class OperatingPoint:
 @dataclass(frozen=True)
 class Summary:
     """The whole result. cost: what the thresholds were solved for and the front saves. cost_saved: the share of it that
-    is saved, by split. static_place: where the best static cut ends, None for the whole network.
+    is saved, by split. static_place: where the best static cut ends, None for the whole network. recommended: how many
+    calibration samples would do (`recommended_samples`), None without a limit or exits.
     """
 
     metric: Metric
@@ -121,6 +123,7 @@ class Summary:
     calibration: SplitSummary
     test: SplitSummary | None
     front: tuple[FrontPoint, ...]
+    recommended: int | None = None
     points: tuple[OperatingPoint, ...] = ()
 
 
@@ -138,6 +141,8 @@ def summarise(
     metric = goal.metric
     static = static_cut(tables, goal)
     test = tables.test
+    calibration = _split(tables.calibration, tables, policy, metric, static)
+    lost, exits = calibration.eenn.loss_in(metric), policy.active.any()
     return Summary(
         metric=metric,
         limit=goal.limit,
@@ -150,10 +155,21 @@ def summarise(
         },
         solver=policy.solver,
         static_place=None if static is None else tables.places[static],
-        calibration=_split(tables.calibration, tables, policy, metric, static),
+        calibration=calibration,
         test=None if test is None else _split(test, tables, policy, metric, static),
         front=pareto_front(tables, goal, solve_for),
+        recommended=recommended_samples(lost, calibration.samples, goal.limit) if goal.limit and exits else None,
     )
+
+
+def recommended_samples(loss: Loss, samples: int, limit: float) -> int:
+    """How many calibration samples would bring the margin of the loss's one-sided 95 % bound down to half the limit:
+    with s the standard error on `samples`, samples * (2 * 1.645 s / limit)^2, and at least what the rule of three asks
+    for where nothing is seen to be lost. Groups count by the standard error that they lead to.
+    """
+    one_sided = quantiles(None)[1]
+    seen = samples * (2 * one_sided * loss.standard_error / limit) ** 2
+    return math.ceil(max(seen, -2 * math.log(0.05) / limit))
 
 
 def operating_point(name: str, limit: float, tables: Tables, policy: Policy) -> OperatingPoint:

@@ -10,8 +10,8 @@ from eennc.policy.evaluate import evaluate
 from eennc.policy.front import Figures, pareto_front
 from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
-from eennc.policy.statistics import NO_LOSS, SLACK, Metric, Statistic, loss_of
-from eennc.policy.summary import Summary, summarise
+from eennc.policy.statistics import NO_LOSS, SLACK, Metric, Statistic, loss_of, paired_loss
+from eennc.policy.summary import Summary, recommended_samples, summarise
 from eennc.policy.table import Policy, Tables
 
 INF = float("inf")
@@ -129,3 +129,15 @@ def test_without_a_test_split_and_without_exits() -> None:
     assert bare.static_place is None
     assert bare.calibration.eenn == bare.calibration.base
     json.dumps(asdict(bare), allow_nan=False)
+
+
+@pytest.mark.parametrize("limit", [0.005, 0.02])
+def test_as_many_samples_as_recommended_bring_the_margin_to_half_the_limit(limit: float) -> None:
+    random = np.random.default_rng(0)
+    for share in (0.0, 0.03):
+        base, other = np.ones(1000, bool), random.random(1000) >= share
+        loss = paired_loss(base, other, np.full(1000, 1 / 1000))
+        wanted = recommended_samples(loss, 1000, limit)
+        repeated = np.resize(other, wanted)
+        there = paired_loss(np.ones(wanted, bool), repeated, np.full(wanted, 1 / wanted))
+        assert there.upper95 - there.point == pytest.approx(limit / 2, rel=0.05)
