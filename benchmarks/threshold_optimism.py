@@ -3,8 +3,8 @@
     python benchmarks/score_tables.py TABLES
     python benchmarks/threshold_optimism.py TABLES [--draws 40]       # some minutes
 
-Calibration sets of each size are drawn from both splits together, without replacement; the rest is new data. Optimism is
-the loss on new data less that on calibration, both of the policy that calibration chose.
+Calibration sets of each size are drawn from both splits together, without replacement; the rest is new data. Optimism
+is the loss on new data less that on calibration, both of the policy that calibration chose.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ from eennc.policy.table import ScoreTable, Tables
 
 SIZES = (200, 500, 1000, 2000, 4000, 8000)
 LIMIT = 0.01
+HEADINGS = (
+    "family, limit on",
+    "calibration",
+    "optimism, points",
+    "loss on new data",
+    "above the limit",
+    "saved",
+    "report asks for",
+)
 KINDS: tuple[tuple[Family, Statistic], ...] = (("shared", "point"), ("per-exit", "point"), ("shared", "upper95"))
 
 
@@ -81,13 +90,8 @@ def main() -> None:
         tables = load_tables(path)
         pool = pooled(tables)
         metric: Metric = "balanced-accuracy" if path.stem == "ecg" else "accuracy"
-        print(
-            f"\n{path.stem}: {pool.exits} exits, {len(pool):,} samples, limit 1 point of {metric}, {given.draws} draws"
-        )
-        print(
-            "| family, limit on | calibration | optimism, points | loss on new data | above the limit | saved | asks for |"
-        )
-        print(f"|{'---|' * 7}", flush=True)
+        print(f"\n{path.stem}: {pool.exits} exits, {len(pool):,} samples, 1 point of {metric}, {given.draws} draws")
+        print(f"| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}", flush=True)
         for family, statistic in KINDS:
             for size in SIZES:
                 if size <= 0.6 * len(pool):

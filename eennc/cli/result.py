@@ -88,8 +88,8 @@ def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:
     if summary.recommended is not None and summary.recommended > summary.calibration.samples:
         lines += [
             "",
-            f"  calibration has {summary.calibration.samples:,} samples; with about {_rounded(summary.recommended):,} the "
-            "95 % bound's margin would be half the limit",
+            f"  calibration has {summary.calibration.samples:,} samples; with about {_rounded(summary.recommended):,} "
+            "the 95 % bound's margin would be half the limit",
         ]
     if summary.cost != "macs":
         found = ", ".join(f"{percent(saved)} on {split}" for split, saved in summary.cost_saved.items())
