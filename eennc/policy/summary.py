@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.calibration import expected_calibration_error
+from eennc.policy.certificate import Certificate
 from eennc.policy.evaluate import evaluate
 from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of
 from eennc.policy.table import Costs, Policy, ScoreTable, Tables
@@ -119,7 +120,9 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole result. static_place: where the best static cut ends, None for the whole network."""
+    """The whole result. static_place: where the best static cut ends, None for the whole network. certificate: what
+    holds on new data, where that was asked for.
+    """
 
     metric: Metric
     limit: float
@@ -130,6 +133,7 @@ class Summary:
     test: SplitSummary | None
     curve: tuple[CurvePoint, ...]
     points: tuple[OperatingPoint, ...] = ()
+    certificate: Certificate | None = None
 
 
 def summarise(

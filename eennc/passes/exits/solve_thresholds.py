@@ -18,6 +18,8 @@ from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
 from eennc.passes.exits.set_rule import set_rule
+from eennc.policy.certificate import Guarantee
+from eennc.policy.guarantee import guaranteed
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Metric, Statistic
 from eennc.policy.summary import TIED, OperatingPoint, operating_point, summarise
@@ -63,6 +65,10 @@ class SolveThresholds(Pass):
     """Most exits that stay; none: as many as pay."""
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
     """Share of the base network's MACs that each exit must save to stay, where the threshold is shared."""
+    guarantee: Guarantee | None = None
+    """A limit on the loss that holds on new data, such as {epsilon: 0.01, delta: 0.05}, in the place of `limit` and
+    `statistic`. Part of calibration chooses candidates, the rest certifies one of them or says how many samples are
+    missing; docs/guarantees.md has what is promised and what it assumes."""
 
     points: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict[str, float])
     """More operating points, by name their limits, such as {saver: 0.03, accurate: 0.002}: other thresholds for the
@@ -73,6 +79,14 @@ class SolveThresholds(Pass):
             raise ValueError(f"points: '{NORMAL}' is the one of limit")
         if self.thresholds == "shared" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
+        if self.guarantee is not None:
+            defaults = {field.name: field.default for field in dataclasses.fields(self)}
+            if self.limit != defaults["limit"] or self.statistic != defaults["statistic"]:
+                raise ValueError("guarantee: its epsilon takes the place of limit and statistic; leave them out")
+            if self.points:
+                raise ValueError("guarantee: it is for one set of thresholds; leave out points")
+            if self.guarantee.method != "ltt" and self.thresholds != "shared":
+                raise ValueError(f"guarantee: method {self.guarantee.method} is for thresholds: shared")
 
     def preview(self, module: Module) -> Module:
         """With the rule set."""
@@ -121,7 +135,19 @@ class SolveThresholds(Pass):
                 thorough=known is None,
             )
 
-        policy = solve_for(self.limit)
+        limit, certificate = self.limit, None
+        if self.guarantee is None:
+            policy = solve_for(limit)
+        else:
+            limit = self.guarantee.epsilon
+            policy, certificate = guaranteed(
+                tables.calibration,
+                tables.costs,
+                self.guarantee,
+                self.metric,
+                lambda part, limit, known: solve_for(limit, known, dataclasses.replace(tables, calibration=part)),
+                ctx.seed,
+            )
         kept: list[int] = []
         for exit, threshold, temperature in zip(
             exits_of(module.main), policy.thresholds, policy.temperatures, strict=True
@@ -141,11 +167,12 @@ class SolveThresholds(Pass):
         remove_exits(module, kept)
         if annotated:
             annotate(module)  # without the heads that are gone
-        summary = summarise(
-            tables, policy, self.metric, self.limit, self.statistic, lambda limit: solve_for(limit, policy)
-        )
-        summary = dataclasses.replace(summary, points=points)
-        if not kept:
+        summary = summarise(tables, policy, self.metric, limit, self.statistic, lambda limit: solve_for(limit, policy))
+        summary = dataclasses.replace(summary, points=points, certificate=certificate)
+        if certificate is not None:
+            if not certificate.certified:
+                ctx.progress.warn(f"guarantee: {certificate.statement}")
+        elif not kept:
             advice = "; more calibration samples, or statistic: point, would allow some" * (self.statistic == "upper95")
             ctx.progress.warn(f"no exit pays under a limit of {self.limit:g}: the network stays whole{advice}")
         elif (value := summary.calibration.eenn.loss_in(self.metric).of(self.statistic)) > self.limit + SLACK:
