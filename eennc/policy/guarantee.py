@@ -3,7 +3,7 @@
 Calibration is divided. One part chooses everything: exits, temperatures, thresholds, and an order of candidates. The
 other part is looked at only to say how far down that order one may go, and what it allows is taken as it is.
 
-ltt: Learn then Test (Angelopoulos et al., arXiv 2110.01052) with fixed-sequence testing. A wrong candidate is taken only
+ltt: Learn then Test (Angelopoulos et al., arXiv 2110.01052), fixed-sequence testing. A wrong candidate is taken only
 if the first wrong one of the sequence passes its test, which happens with probability delta at most, however the losses
 of the candidates hang together. ucb: risk-controlling prediction sets (Bates et al., arXiv 2101.02703). crc: conformal
 risk control (Angelopoulos et al., arXiv 2208.02814). On early exits: Fast yet Safe (Jazbec et al., NeurIPS 2024).
@@ -32,10 +32,12 @@ from eennc.policy.statistics import Metric
 from eennc.policy.table import Costs, Floats, Ints, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
-ORDERING = 0.4
+ORDERING = 0.3
 """Share of calibration that chooses the candidates."""
 FRONT = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
 """Limits, in epsilons, whose solutions on the ordering part are the candidates."""
+CAREFUL = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
+"""Shares of the confidences that reach the first solution's thresholds, by which more careful candidates are made."""
 STEPS = 4096
 """Thresholds that ucb and crc choose from."""
 MOST = 2**30
@@ -101,7 +103,8 @@ def guaranteed(
     if not front:
         return never, judge.certificate(ordering, certifying, _Outcome())
     if guarantee.method == "ltt":
-        found = judge.in_turn(part, costs, front)
+        careful = more_careful(rows_of(table, ordering), front[0])
+        found = judge.in_turn(part, costs, [*careful, *front])
     else:
         found = judge.along(part, shared_family(rows_of(table, ordering), front, guarantee))
     return found.policy or never, judge.certificate(ordering, certifying, found)
@@ -157,6 +160,29 @@ def candidates(part: ScoreTable, costs: Costs, epsilon: float, fit: Fit) -> list
     return front
 
 
+def more_careful(part: ScoreTable, policy: Policy) -> list[Policy]:
+    """The policy with thresholds that fewer of the part's confidences reach, at all exits alike, the most careful first.
+
+    Under a small limit solvers leave no exit where the part has few samples, though a few easy ones could stop.
+    """
+    confidences = part.confidences(policy.temperatures)
+    active = np.flatnonzero(policy.active)
+    pools = [active] if policy.shared else [np.array([k]) for k in active]
+    found: list[Policy] = []
+    for share in CAREFUL:
+        thresholds = list(policy.thresholds)
+        for pool in pools:
+            values = np.sort(confidences[pool], axis=None)
+            first = int(np.searchsorted(values, np.float32(policy.thresholds[pool[0]])))
+            raised = first + int((1 - share) * (len(values) - first))
+            if first < raised < len(values):
+                below = values[raised] if part.rule == "patience" else values[raised - 1]
+                for k in pool:
+                    thresholds[k] = float((below + values[raised]) / np.float32(2))
+        found.append(dataclasses.replace(policy, thresholds=tuple(thresholds)))
+    return found
+
+
 def shared_family(part: ScoreTable, front: Sequence[Policy], guarantee: Guarantee) -> list[Policy]:
     """One policy of the front at every threshold, the most careful first, chosen on `part`."""
     middle = front[len(front) // 2]
@@ -209,7 +235,8 @@ class _Judge:
     """Tests losses of the certifying part."""
 
     def __init__(self, table: ScoreTable, guarantee: Guarantee, metric: Metric) -> None:
-        self.table, self.guarantee, self.metric = table, guarantee, metric
+        self.table, self.guarantee = table, guarantee
+        self.metric: Metric = metric
         self.balanced = metric == "balanced-accuracy"
         self.classes = np.unique(table.labels) if self.balanced else np.zeros(1, np.int64)
         weights = np.ones(len(table)) if table.weights is None else table.weights.astype(np.float64)

@@ -42,9 +42,9 @@ def paired_p_value(worse: int, better: int, samples: int, mean: float, level: fl
     Outcomes are ordered by worse - better + z sqrt(worse + better + z^2 / 4), z the normal quantile of 1 - level: the
     score bound of a Poisson mean, for a difference of two. The p-value is the largest probability of an outcome no
     higher in that order, over all populations with a mean of at least `mean` and a disagreement rate
-    q = P(worse) + P(better) in its Clopper-Pearson interval at NUISANCE * level, plus that (Berger and Boos, JASA 1994).
-    The order does not depend on `mean`, so the p-value falls with it, and inverting it gives Buehler's (JASA 1957) upper
-    bound.
+    q = P(worse) + P(better) in its Clopper-Pearson interval at NUISANCE * level, plus that (Berger and Boos, JASA
+    1994). The order does not depend on `mean`, so the p-value falls with it, and inverting it gives Buehler's (JASA
+    1957) upper bound.
 
     The order rises with `worse` and falls with `better`, as sqrt(x + 1) - sqrt(x) <= 1 / z for x >= z^2 / 4. So the
     largest probability lies where the mean is just `mean`, and over a stretch of q it is at most that with P(worse)
