@@ -42,7 +42,7 @@ class Guarantee:
 class Needed:
     """How many units in all of calibration would do. least: if none of them lost anything; for balanced accuracy, of
     each class. estimate: at the losses seen with the most careful candidate, in all, never below `least`; None where
-    those are above epsilon themselves, or play no role.
+    those are not clearly below epsilon, or play no role.
     """
 
     least: int

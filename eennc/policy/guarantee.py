@@ -34,14 +34,14 @@ from eennc.support.diagnostics import UserError
 
 ORDERING = 0.3
 """Share of calibration that chooses the candidates."""
-FRONT = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
+FRONT = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 8.0)
 """Limits, in epsilons, whose solutions on the ordering part are the candidates."""
 CAREFUL = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
 """Shares of the confidences that reach the first solution's thresholds, by which more careful candidates are made."""
 STEPS = 4096
 """Thresholds that ucb and crc choose from."""
-MOST = 2**30
-"""Units beyond which nothing is needed any more: there is no such data set."""
+MOST = 1000
+"""Times the units there are, up to which it is estimated how many are needed."""
 
 Fit = Callable[[ScoreTable, float, Policy | None], Policy]
 """Solves on a table under a limit on the loss; from the policy of another limit, where there is one, with its
@@ -101,12 +101,15 @@ def guaranteed(
     front = candidates(rows_of(table, ordering), costs, guarantee.epsilon, fit)
     part = rows_of(table, certifying)
     if not front:
-        return never, judge.certificate(ordering, certifying, _Outcome())
+        found = _Outcome() if judge.may_pass(part) else judge.too_few()
+        return never, judge.certificate(ordering, certifying, found)
     if guarantee.method == "ltt":
         careful = more_careful(rows_of(table, ordering), front[0])
         found = judge.in_turn(part, costs, [*careful, *front])
     else:
-        found = judge.along(part, shared_family(rows_of(table, ordering), front, guarantee))
+        middle = fit(rows_of(table, ordering), guarantee.epsilon, front[0])
+        family = shared_family(rows_of(table, ordering), middle if middle.active.any() else front[0], guarantee)
+        found = judge.along(part, family)
     return found.policy or never, judge.certificate(ordering, certifying, found)
 
 
@@ -161,7 +164,7 @@ def candidates(part: ScoreTable, costs: Costs, epsilon: float, fit: Fit) -> list
 
 
 def more_careful(part: ScoreTable, policy: Policy) -> list[Policy]:
-    """The policy with thresholds that fewer of the part's confidences reach, at all exits alike, the most careful first.
+    """The policy with thresholds that fewer of the part's confidences reach, at all exits alike, most careful first.
 
     Under a small limit solvers leave no exit where the part has few samples, though a few easy ones could stop.
     """
@@ -183,15 +186,14 @@ def more_careful(part: ScoreTable, policy: Policy) -> list[Policy]:
     return found
 
 
-def shared_family(part: ScoreTable, front: Sequence[Policy], guarantee: Guarantee) -> list[Policy]:
-    """One policy of the front at every threshold, the most careful first, chosen on `part`."""
-    middle = front[len(front) // 2]
-    if not all(policy.shared for policy in front):
+def shared_family(part: ScoreTable, policy: Policy, guarantee: Guarantee) -> list[Policy]:
+    """The policy at every threshold, the most careful first; raises UserError where it has more than one."""
+    if not policy.shared:
         raise UserError(
             f"method {guarantee.method} lowers one shared threshold, and these are one per exit",
             hint="take method ltt, or thresholds: shared",
         )
-    confidences = part.confidences(middle.temperatures)[middle.active]
+    confidences = part.confidences(policy.temperatures)[policy.active]
     if part.rule == "patience":
         levels = np.unique(confidences)  # whole numbers
     else:
@@ -199,7 +201,7 @@ def shared_family(part: ScoreTable, front: Sequence[Policy], guarantee: Guarante
 
         levels = grid_of(confidences, STEPS)
     return [
-        dataclasses.replace(middle, thresholds=tuple(float(t) if on else float("inf") for on in middle.active))
+        dataclasses.replace(policy, thresholds=tuple(float(t) if on else float("inf") for on in policy.active))
         for t in levels[::-1]
     ]
 
@@ -247,6 +249,10 @@ class _Judge:
     def missing(self, certifying: Ints) -> bool:
         """Whether a class has no unit in the certifying part."""
         return self.balanced and len(np.unique(self.table.labels[certifying])) < len(self.classes)
+
+    def may_pass(self, part: ScoreTable) -> bool:
+        """Whether a candidate that loses nothing would."""
+        return self.judge(self.units(part, np.zeros(len(part))), self.guarantee.method != "ltt").passed
 
     def units(self, part: ScoreTable, losses: Floats) -> list[Units]:
         """The units of all samples, or of each class; a group is worth its samples' weighted mean."""
@@ -328,9 +334,9 @@ class _Judge:
         estimate = None
         if strata is not None and _mean(strata) < self.guarantee.epsilon:
             now = int(sum(one.count for one in strata))
-            estimate = _least(lambda count: passes(strata, count / now), now)
-        least = _in_all(least)
-        return Needed(least, None if estimate is None else max(_in_all(estimate), least))
+            if passes(strata, MOST):
+                estimate = max(_in_all(_least(lambda count: passes(strata, count / now), now)), _in_all(least))
+        return Needed(_in_all(least), estimate)
 
     def certificate(self, ordering: Ints, certifying: Ints, found: _Outcome) -> Certificate:
         """What was found, in figures and words."""
@@ -382,9 +388,9 @@ def _mean(strata: Sequence[Units]) -> float:
 
 
 def _least(enough: Callable[[float], bool], start: int) -> int:
-    """The least count that is enough, to a twentieth, from `start` on, at most MOST."""
+    """The least count that is enough, from `start` on; to a twentieth where that is not 1."""
     low, high = start - 1, start
-    while not enough(high) and high < MOST:
+    while not enough(high):
         low, high = high, 2 * high
     while high - low > max(1, high // 20 if start > 1 else 1):
         middle = (low + high) // 2

@@ -17,7 +17,7 @@ from eennc.policy.table import Floats
 
 NUISANCE = 0.01
 """Share of the level that the confidence interval of the disagreement rate takes."""
-CELLS, MOST_CELLS = 8, 4096
+CELLS, MOST_CELLS = 8, 1024
 """Stretches of the disagreement rate: at first, and where the p-value is taken as it is."""
 LOOSE = 1.03
 """How much larger than the p-value the bound on it may be."""

@@ -43,7 +43,7 @@ def _missing(found: Certificate) -> str:
     if found.needed.estimate is not None:
         text += f", about {found.needed.estimate:,} in all at the losses seen"
     elif found.tested and found.method == "ltt":
-        text += "; the most careful candidate's loss on the certifying part is above the limit"
+        text += "; the losses seen with the most careful candidate are not clearly below the limit"
     return text
 
 
