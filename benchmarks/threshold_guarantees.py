@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.score_tables import load_tables
+from eennc.policy.candidates import rows_of
 from eennc.policy.certificate import Guarantee, Method
 from eennc.policy.evaluate import evaluate
-from eennc.policy.guarantee import guaranteed, rows_of
+from eennc.policy.guarantee import guaranteed
 from eennc.policy.risk_tests import betting_p_value, paired_p_value
 from eennc.policy.solve import solve
 from eennc.policy.statistics import Metric, Statistic, metric_weights
@@ -46,13 +47,12 @@ class Case:
 
 CASES = (
     Case("synthetic", 2000, 0.01),
-    Case("synthetic", 500, 0.02),
-    Case("synthetic", 4000, 0.02, "balanced-accuracy"),
     Case("synthetic", 400, 0.02, grouped=True),
+    Case("synthetic", 4000, 0.03, "balanced-accuracy"),
     Case("resnet20", 2500, 0.01),
+    Case("ecg", 4000, 0.05, "balanced-accuracy"),
     Case("resnet56", 2500, 0.01),
     Case("speech", 1200, 0.005),
-    Case("ecg", 4000, 0.05, "balanced-accuracy"),
 )
 
 

@@ -12,11 +12,24 @@ risk control (Angelopoulos et al., arXiv 2208.02814). On early exits: Fast yet S
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from eennc.policy.candidates import (
+    ORDERING,
+    Fit,
+    candidates,
+    divide,
+    levels_of,
+    more_careful,
+    rows_of,
+    share_of,
+    worse_from,
+)
 from eennc.policy.certificate import Certificate, Guarantee, Needed, Unit
 from eennc.policy.evaluate import evaluate
 from eennc.policy.risk_tests import (
@@ -30,22 +43,9 @@ from eennc.policy.risk_tests import (
 from eennc.policy.statements import statement
 from eennc.policy.statistics import Metric
 from eennc.policy.table import Costs, Floats, Ints, Policy, ScoreTable
-from eennc.support.diagnostics import UserError
 
-ORDERING = 0.3
-"""Share of calibration that chooses the candidates."""
-FRONT = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 8.0)
-"""Limits, in epsilons, whose solutions on the ordering part are the candidates."""
-CAREFUL = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
-"""Shares of the confidences that reach the first solution's thresholds, by which more careful candidates are made."""
-STEPS = 4096
-"""Thresholds that ucb and crc choose from."""
 MOST = 1000
 """Times the units there are, up to which it is estimated how many are needed."""
-
-Fit = Callable[[ScoreTable, float, Policy | None], Policy]
-"""Solves on a table under a limit on the loss; from the policy of another limit, where there is one, with its
-temperatures."""
 
 
 @dataclass(frozen=True)
@@ -98,127 +98,19 @@ def guaranteed(
     never = Policy((float("inf"),) * table.exits, (1.0,) * table.exits, table.rule, "none", shared=True)
     if not len(ordering) or not len(certifying) or judge.missing(certifying):
         return never, judge.certificate(ordering, certifying, judge.too_few())
-    front = candidates(rows_of(table, ordering), costs, guarantee.epsilon, fit)
-    part = rows_of(table, certifying)
-    if not front:
+    chosen_on, part = rows_of(table, ordering), rows_of(table, certifying)
+    front = candidates(chosen_on, costs, guarantee.epsilon, fit)
+    first = next(front, None)
+    if first is None:
         found = _Outcome() if judge.may_pass(part) else judge.too_few()
         return never, judge.certificate(ordering, certifying, found)
     if guarantee.method == "ltt":
-        careful = more_careful(rows_of(table, ordering), front[0])
-        found = judge.in_turn(part, costs, [*careful, *front])
+        found = judge.in_turn(part, costs, itertools.chain(more_careful(chosen_on, first), [first], front))
     else:
-        middle = fit(rows_of(table, ordering), guarantee.epsilon, front[0])
-        family = shared_family(rows_of(table, ordering), middle if middle.active.any() else front[0], guarantee)
-        found = judge.along(part, family)
+        middle = fit(chosen_on, guarantee.epsilon, first)
+        lowered = middle if middle.active.any() else first
+        found = judge.along(part, lowered, levels_of(chosen_on, lowered, guarantee))
     return found.policy or never, judge.certificate(ordering, certifying, found)
-
-
-def divide(table: ScoreTable, metric: Metric, seed: int) -> tuple[Ints, Ints]:
-    """The samples that order candidates and those that certify, int64 [a], [b], drawn at random from `seed`.
-
-    By whole groups where the table has groups; else for balanced accuracy class by class, where tests take the number
-    of samples of each class as given; else from all samples alike: with as many of each class in either part, the parts
-    would not be independent samples of the population.
-    """
-    random = np.random.default_rng(seed)
-    if table.groups is not None:
-        names = random.permutation(np.unique(table.groups))
-        first = np.isin(table.groups, names[: _share(len(names))])
-    else:
-        first = np.zeros(len(table), bool)
-        strata = table.labels if metric == "balanced-accuracy" else np.zeros(len(table), np.int64)
-        for stratum in np.unique(strata):
-            rows = random.permutation(np.flatnonzero(strata == stratum))
-            first[rows[: _share(len(rows))]] = True
-    return np.flatnonzero(first), np.flatnonzero(~first)
-
-
-def _share(count: int) -> int:
-    return min(max(round(ORDERING * count), 1), count - 1)
-
-
-def rows_of(table: ScoreTable, rows: Ints) -> ScoreTable:
-    """The table of some of the samples."""
-    return dataclasses.replace(
-        table,
-        scores=table.scores[:, rows],
-        labels=table.labels[rows],
-        groups=None if table.groups is None else table.groups[rows],
-        weights=None if table.weights is None else table.weights[rows],
-        evidence=None if table.evidence is None else table.evidence[:, rows],
-    )
-
-
-def candidates(part: ScoreTable, costs: Costs, epsilon: float, fit: Fit) -> list[Policy]:
-    """Policies that are cheaper one than the other on `part`, the most careful first, all with exits."""
-    front: list[Policy] = []
-    policy: Policy | None = None
-    least = float(costs.backbone[-1])
-    for factor in FRONT:
-        policy = fit(part, min(factor * epsilon, 1.0), policy)
-        macs = float(part.sample_weights @ evaluate(part, costs, policy).macs)
-        if policy.active.any() and macs < least:
-            front.append(policy)
-            least = macs
-    return front
-
-
-def more_careful(part: ScoreTable, policy: Policy) -> list[Policy]:
-    """The policy with thresholds that fewer of the part's confidences reach, at all exits alike, most careful first.
-
-    Under a small limit solvers leave no exit where the part has few samples, though a few easy ones could stop.
-    """
-    confidences = part.confidences(policy.temperatures)
-    active = np.flatnonzero(policy.active)
-    pools = [active] if policy.shared else [np.array([k]) for k in active]
-    found: list[Policy] = []
-    for share in CAREFUL:
-        thresholds = list(policy.thresholds)
-        for pool in pools:
-            values = np.sort(confidences[pool], axis=None)
-            first = int(np.searchsorted(values, np.float32(policy.thresholds[pool[0]])))
-            raised = first + int((1 - share) * (len(values) - first))
-            if first < raised < len(values):
-                below = values[raised] if part.rule == "patience" else values[raised - 1]
-                for k in pool:
-                    thresholds[k] = float((below + values[raised]) / np.float32(2))
-        found.append(dataclasses.replace(policy, thresholds=tuple(thresholds)))
-    return found
-
-
-def shared_family(part: ScoreTable, policy: Policy, guarantee: Guarantee) -> list[Policy]:
-    """The policy at every threshold, the most careful first; raises UserError where it has more than one."""
-    if not policy.shared:
-        raise UserError(
-            f"method {guarantee.method} lowers one shared threshold, and these are one per exit",
-            hint="take method ltt, or thresholds: shared",
-        )
-    confidences = part.confidences(policy.temperatures)[policy.active]
-    if part.rule == "patience":
-        levels = np.unique(confidences)  # whole numbers
-    else:
-        from eennc.policy.solvers.problem import grid_of  # numba is slow to import
-
-        levels = grid_of(confidences, STEPS)
-    return [
-        dataclasses.replace(policy, thresholds=tuple(float(t) if on else float("inf") for on in policy.active))
-        for t in levels[::-1]
-    ]
-
-
-def worse_from(table: ScoreTable, policy: Policy) -> Floats:
-    """The highest shared threshold at which the policy's exits give a sample a worse answer than the base network does,
-    float64 [n]; -inf where none does. Under any threshold up to that the sample counts as lost: the running maximum of
-    its loss over all more careful thresholds, which rises as the threshold falls and is no less than the loss.
-    """
-    before = np.full(len(table), -np.inf)
-    highest = before.copy()
-    for k in np.flatnonzero(policy.active):
-        confidence = table.confidences(policy.temperatures)[k].astype(np.float64)
-        stops = (confidence > before) & table.correct[-1] & ~table.correct[k]
-        highest = np.maximum(highest, np.where(stops, confidence, -np.inf))
-        before = np.maximum(before, confidence)
-    return highest
 
 
 @dataclass(frozen=True)
@@ -284,7 +176,7 @@ class _Judge:
         bound = float(np.mean([_upper(one, level, monotone) for one in strata]))
         return Judged(bound <= epsilon, bound=bound)
 
-    def in_turn(self, part: ScoreTable, costs: Costs, front: Sequence[Policy]) -> _Outcome:
+    def in_turn(self, part: ScoreTable, costs: Costs, front: Iterable[Policy]) -> _Outcome:
         """Fixed-sequence testing."""
         found = _Outcome()
         for number, policy in enumerate(front, 1):
@@ -297,25 +189,26 @@ class _Judge:
             found = _Outcome(policy, number, number, judged, _mean(strata))
         return found
 
-    def along(self, part: ScoreTable, family: Sequence[Policy]) -> _Outcome:
+    def along(self, part: ScoreTable, policy: Policy, levels: NDArray[np.float32]) -> _Outcome:
         """The lowest threshold that a bound on a loss that rises as it falls allows. What is taken by halving is what
         going down one by one would take.
         """
-        highest = worse_from(part, family[0])
-        active = int(np.flatnonzero(family[0].active)[0])
+        highest = worse_from(part, policy)
 
         def at(number: int) -> tuple[Judged, float]:
-            strata = self.units(part, (highest >= family[number].thresholds[active]).astype(np.float64))
+            strata = self.units(part, (highest >= levels[number]).astype(np.float64))
             return self.judge(strata, monotone=True), _mean(strata)
 
-        allowed, refused = -1, len(family)
+        allowed, refused = -1, len(levels)
         while refused - allowed > 1:
             middle = (allowed + refused) // 2
             allowed, refused = (middle, refused) if at(middle)[0].passed else (allowed, middle)
         if allowed < 0:
             return dataclasses.replace(self.too_few(), tested=1)
         judged, observed = at(allowed)
-        return _Outcome(family[allowed], allowed + 1, min(allowed + 2, len(family)), judged, observed)
+        thresholds = tuple(float(levels[allowed]) if on else float("inf") for on in policy.active)
+        taken = dataclasses.replace(policy, thresholds=thresholds)
+        return _Outcome(taken, allowed + 1, min(allowed + 2, len(levels)), judged, observed)
 
     def too_few(self) -> _Outcome:
         """Nothing could be tested."""
@@ -401,6 +294,6 @@ def _least(enough: Callable[[float], bool], start: int) -> int:
 def _in_all(certifying: int) -> int:
     """How many units calibration must have for so many in its certifying part."""
     count = int(certifying / (1 - ORDERING))
-    while count - _share(count) < certifying:
+    while count - share_of(count) < certifying:
         count += 1
     return count

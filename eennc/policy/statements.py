@@ -48,4 +48,5 @@ def _missing(found: Certificate) -> str:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.4g} points"
+    points = f"{100 * share:.4g}"
+    return f"{points} point{'' if points == '1' else 's'}"

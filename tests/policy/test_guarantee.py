@@ -8,9 +8,10 @@ import pytest
 from score_tables import made_costs, made_table
 
 from eennc.policy import guarantee as tested
+from eennc.policy.candidates import candidates, divide, more_careful, rows_of, worse_from
 from eennc.policy.certificate import Guarantee
 from eennc.policy.evaluate import evaluate
-from eennc.policy.guarantee import candidates, divide, guaranteed, more_careful, rows_of, worse_from
+from eennc.policy.guarantee import guaranteed
 from eennc.policy.risk_tests import binomial_upper, paired_p_value
 from eennc.policy.solve import solve
 from eennc.policy.statistics import Metric, metric_weights
@@ -142,7 +143,7 @@ def test_the_certifying_part_decides_no_candidate(population: ScoreTable) -> Non
     labels = population.labels.copy()
     labels[certifying] = (labels[certifying] + 1) % 4
     tables = [rows_of(table, ordering) for table in (population, replace(population, labels=labels))]
-    fronts = [candidates(table, COSTS, 0.02, fit) for table in tables]
+    fronts = [list(candidates(table, COSTS, 0.02, fit)) for table in tables]
     assert fronts[0] == fronts[1]
     front = [*more_careful(tables[0], fronts[0][0]), *fronts[0]]
     shares = [float((evaluate(tables[0], COSTS, policy).exit < 2).mean()) for policy in front]

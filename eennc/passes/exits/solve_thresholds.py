@@ -172,6 +172,11 @@ class SolveThresholds(Pass):
         if certificate is not None:
             if not certificate.certified:
                 ctx.progress.warn(f"guarantee: {certificate.statement}")
+            elif ctx.results.find(FloatTables) is not None:
+                ctx.progress.warn(
+                    "guarantee: the inputs of the calibration samples chose the ranges of the integers, and so are not "
+                    "quite as new to the network as the guarantee takes them to be"
+                )
         elif not kept:
             advice = "; more calibration samples, or statistic: point, would allow some" * (self.statistic == "upper95")
             ctx.progress.warn(f"no exit pays under a limit of {self.limit:g}: the network stays whole{advice}")

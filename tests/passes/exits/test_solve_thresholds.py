@@ -17,9 +17,10 @@ from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.set_rule import SetRule
 from eennc.passes.exits.solve_thresholds import SolveThresholds
 from eennc.passes.exits.train_exits import TrainExits
+from eennc.policy.candidates import divide
 from eennc.policy.certificate import Guarantee
 from eennc.policy.evaluate import evaluate
-from eennc.policy.guarantee import divide
+from eennc.policy.quantisation import FloatTables
 from eennc.policy.risk_tests import paired_p_value
 from eennc.policy.summary import Summary
 from eennc.policy.table import Policy, Tables
@@ -218,6 +219,16 @@ def test_too_few_samples_for_a_guarantee_are_warned_of(trained: tuple[Module, Co
     assert not exits_of(module.main)
     certificate = ctx.results.get(Summary).certificate
     assert any(f"at least {certificate.needed.least:,} are needed" in text for text in ctx.progress.texts)
+
+
+def test_that_ranges_of_integers_were_chosen_on_the_same_samples_is_said(trained: tuple[Module, Context]) -> None:
+    tables = solved(trained)[1].results.get(Tables)
+    for quantised in (False, True):
+        ctx = replace(trained[1], results=Results(), progress=Warnings())
+        if quantised:
+            ctx.results.put(FloatTables(tables))
+        SolveThresholds(guarantee=Guarantee(0.2)).run(deepcopy(trained[0]), ctx)
+        assert any("ranges of the integers" in text for text in ctx.progress.texts) == quantised
 
 
 @pytest.mark.parametrize(
