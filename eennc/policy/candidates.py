@@ -78,6 +78,11 @@ def candidates(part: ScoreTable, costs: Costs, epsilon: float, fit: Fit) -> Iter
             yield policy
 
 
+def pays(part: ScoreTable, costs: Costs, policy: Policy) -> bool:
+    """Whether the policy costs less than the network without exits: heads that seldom stop a sample may not."""
+    return float(part.sample_weights @ evaluate(part, costs, policy).macs) < float(costs.backbone[-1])
+
+
 def more_careful(part: ScoreTable, policy: Policy) -> list[Policy]:
     """The policy with thresholds that fewer of the part's confidences reach, at all exits alike, most careful first.
 

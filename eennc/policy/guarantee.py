@@ -26,6 +26,7 @@ from eennc.policy.candidates import (
     divide,
     levels_of,
     more_careful,
+    pays,
     rows_of,
     share_of,
     worse_from,
@@ -105,11 +106,14 @@ def guaranteed(
         found = _Outcome() if judge.may_pass(part) else judge.too_few()
         return never, judge.certificate(ordering, certifying, found)
     if guarantee.method == "ltt":
-        found = judge.in_turn(part, costs, itertools.chain(more_careful(chosen_on, first), [first], front))
+        careful = [policy for policy in more_careful(chosen_on, first) if pays(chosen_on, costs, policy)]
+        found = judge.in_turn(part, costs, itertools.chain(careful, [first], front))
     else:
         middle = fit(chosen_on, guarantee.epsilon, first)
         lowered = middle if middle.active.any() else first
         found = judge.along(part, lowered, levels_of(chosen_on, lowered, guarantee))
+        if found.policy is not None and not pays(chosen_on, costs, found.policy):
+            found = _Outcome(tested=found.tested)
     return found.policy or never, judge.certificate(ordering, certifying, found)
 
 

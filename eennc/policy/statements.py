@@ -33,6 +33,8 @@ def _granted(found: Certificate, weighted: bool) -> str:
 
 def _missing(found: Certificate) -> str:
     limit = f"a loss of at most {_points(found.epsilon)}"
+    if found.needed is None and found.tested:
+        return f"what can be certified under {limit} saves nothing: the network stays whole, and loses nothing"
     if found.needed is None:
         return f"no exits pay under a limit near {_points(found.epsilon)}: the network stays whole, and loses nothing"
     things = f"{found.unit}s"

@@ -268,6 +268,27 @@ def test_a_network_whose_exits_never_pay() -> None:
     assert "no exits pay" in found.statement
 
 
+def test_heads_that_cost_more_than_they_save_are_left_out() -> None:
+    """With a head nearly as dear as the network, a threshold that few reach costs more than it saves."""
+    table = made_table(1, 700, classes=4, seed=5)
+    costs = Costs(np.array([100, 1000]), np.array([850]))
+
+    def greedy(part: ScoreTable, limit: float, known: Policy | None) -> Policy:
+        return Policy((0.0,), (1.0,), shared=True)
+
+    policy, found = guaranteed(table, costs, Guarantee(0.02, method="crc"), "accuracy", greedy)
+    assert not policy.active.any()
+    assert (found.certified, found.needed) == (0, None)
+    assert "saves nothing" in found.statement
+    cheap = Costs(costs.backbone, np.array([1]))
+    policy, found = guaranteed(table, cheap, Guarantee(0.02, method="crc"), "accuracy", greedy)
+    assert found.certified > 0
+    # and ltt begins with those that pay
+    policy, found = guaranteed(table, cheap, Guarantee(0.02), "accuracy", greedy)
+    assert found.certified > 0
+    assert guaranteed(table, costs, Guarantee(0.02), "accuracy", greedy)[1].certified == 0
+
+
 def test_options_that_make_no_sense() -> None:
     with pytest.raises(ValueError, match="crc holds in expectation and has no delta"):
         Guarantee(0.01, 0.1, "crc")
