@@ -128,6 +128,24 @@ class TestCompile:
         assert code == 0
         assert "no test data: these samples chose the thresholds too" in out
 
+    def test_a_guarantee_is_shown_and_reported(self, folder, command):
+        for name, guarantee, words in (
+            ("g1", "{epsilon=0.3}", "guarantee: with a probability of at least 95 %"),
+            ("g2", "{epsilon=0.001,method=crc}", "guarantee: too few samples to certify a loss of at most 0.1 points"),
+        ):
+            passes = QUICK[: QUICK.index("solve-thresholds")] + f"solve-thresholds{{guarantee={guarantee}}}"
+            data = [word for split in ("train", "calibration", "test") for word in (f"--{split}", f"{split}.npz")]
+            code, out, err = command("model.onnx", "-p", passes, *data, "-o", name, "--cache-dir", "cache")
+            assert code == 0
+            assert words in out
+            found = json.loads((folder / name / "report.json").read_text())["result"]["certificate"]
+            assert found["certifying"] + found["ordering"] == 120
+            assert (found["needed"] is None) == (found["certified"] > 0) == (name == "g1")
+            assert ("warning: guarantee: too few samples" in err) == (name == "g2")
+            if found["certified"]:
+                assert f"ltt: p = {found['p_value']:.2g} on 84 samples, chosen on 36 others" in out
+            assert " ".join(found["statement"].split()) in " ".join(out.split())
+
     def test_requirements(self, folder, command):
         for limit, code, word in ((1.5, 0, " ok "), (0.001, 2, " MISSED ")):
             (folder / "require.yaml").write_text(f"{RECIPE}require: {{mean_macs: {{max: {limit}}}}}\n")

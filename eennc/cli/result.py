@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from eennc.artifact import PAGE
 from eennc.cli.units import columns, count, percent, points, size
 from eennc.driver import Compiled
+from eennc.policy.certificate import Certificate
 from eennc.policy.requirements import Verdict
 from eennc.policy.summary import Outcome, SplitSummary, Summary
 
@@ -96,7 +98,19 @@ def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:
         lines += ["", f"  solved for {summary.cost}, as predicted: saved {found}"]
     if summary.metric == "balanced-accuracy":
         lines += ["", *_recall(shown, labels)]
+    if summary.certificate is not None:
+        lines += ["", *_guarantee(summary.certificate)]
     return [*lines, ""]
+
+
+def _guarantee(certificate: Certificate) -> list[str]:
+    lines = textwrap.wrap(f"guarantee: {certificate.statement}", 96, subsequent_indent="  ")
+    units = f"{certificate.certifying:,} {certificate.unit}s, chosen on {certificate.ordering:,} others"
+    if certificate.p_value is not None:
+        lines.append(f"  {certificate.method}: p = {certificate.p_value:.2g} on {units}")
+    elif certificate.bound is not None:
+        lines.append(f"  {certificate.method}: {points(certificate.bound)} points on {units}")
+    return lines
 
 
 def _exits(split: SplitSummary) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.calibration import expected_calibration_error
+from eennc.policy.certificate import Certificate
 from eennc.policy.evaluate import evaluate
 from eennc.policy.front import FrontPoint, figures, pareto_front
 from eennc.policy.goal import Goal
@@ -110,7 +111,8 @@ class OperatingPoint:
 class Summary:
     """The whole result. cost: what the thresholds were solved for and the front saves. cost_saved: the share of it that
     is saved, by split. static_place: where the best static cut ends, None for the whole network. recommended: how many
-    calibration samples would do (`recommended_samples`), None without a limit or exits.
+    calibration samples would do (`recommended_samples`), None without a limit or exits. certificate: what holds
+    on new data, where that was asked for.
     """
 
     metric: Metric
@@ -125,6 +127,7 @@ class Summary:
     front: tuple[FrontPoint, ...]
     recommended: int | None = None
     points: tuple[OperatingPoint, ...] = ()
+    certificate: Certificate | None = None
 
 
 def summarise(

@@ -19,7 +19,9 @@ from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import one_rule, score_tables
 from eennc.passes.exits.set_rule import set_rule
 from eennc.passes.target import Target
+from eennc.policy.certificate import Guarantee
 from eennc.policy.goal import Goal, Objective
+from eennc.policy.guarantee import guaranteed
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Limit, Metric, Statistic
 from eennc.policy.summary import TIED, OperatingPoint, operating_point, summarise
@@ -84,6 +86,10 @@ class SolveThresholds(Pass):
     """Most exits that stay; none: as many as pay."""
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
     """Share of the base network's cost that each exit must save to stay, where the threshold is shared."""
+    guarantee: Guarantee | None = None
+    """A limit on the loss that holds on new data, such as {epsilon: 0.01, delta: 0.05}, in the place of `limit` and
+    `statistic`. Part of calibration chooses candidates, the rest certifies one of them or says how many samples are
+    missing; docs/guarantees.md has what is promised and what it assumes."""
 
     points: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict[str, float])
     """More operating points, by name their limits, such as {saver: 0.03, accurate: 0.002}: other thresholds for the
@@ -102,12 +108,23 @@ class SolveThresholds(Pass):
             raise ValueError(f"rule: the thresholds of {STREAM} are chosen by solve-stream")
         if self.thresholds == "shared" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
+        if self.guarantee is not None:
+            other = self.objective != "least-cost" or self.max_mean_cost is not None or self.limits
+            if self.limit is not None or self.statistic != "upper95" or other:
+                raise ValueError(
+                    "guarantee: its epsilon takes the place of limit and statistic, and it knows no other goal or limit"
+                )
+            if self.points:
+                raise ValueError("guarantee: it is for one set of thresholds; leave out points")
+            if self.guarantee.method != "ltt" and self.thresholds != "shared":
+                raise ValueError(f"guarantee: method {self.guarantee.method} is for thresholds: shared")
 
     @property
     def goal(self) -> Goal:
         """What the thresholds are to achieve."""
+        limit = DEFAULT_LIMIT if self.limit is None and self.objective == "least-cost" else self.limit
         return Goal(
-            limit=DEFAULT_LIMIT if self.limit is None and self.objective == "least-cost" else self.limit,
+            limit=limit if self.guarantee is None else self.guarantee.epsilon,
             metric=self.metric,
             statistic=self.statistic,
             objective=self.objective,
@@ -167,8 +184,20 @@ class SolveThresholds(Pass):
                 thorough=known is None,
             )
 
-        goal = self.goal
-        policy = solve_for(goal)
+        goal, certificate = self.goal, None
+        if self.guarantee is None:
+            policy = solve_for(goal)
+        else:
+            policy, certificate = guaranteed(
+                tables.calibration,
+                tables.solved,
+                self.guarantee,
+                self.metric,
+                lambda part, limit, known: solve_for(
+                    goal.within(limit), known, dataclasses.replace(tables, calibration=part)
+                ),
+                ctx.seed,
+            )
         kept: list[int] = []
         for exit, threshold, temperature in zip(
             exits_of(module.main), policy.thresholds, policy.temperatures, strict=True
@@ -188,8 +217,16 @@ class SolveThresholds(Pass):
         if annotated:
             annotate(module)  # without the heads that are gone
         summary = summarise(tables, policy, goal, lambda other: solve_for(other, policy))
-        summary = dataclasses.replace(summary, points=points)
-        if not kept:
+        summary = dataclasses.replace(summary, points=points, certificate=certificate)
+        if certificate is not None:
+            if not certificate.certified:
+                ctx.progress.warn(f"guarantee: {certificate.statement}")
+            elif ctx.results.find(FloatTables) is not None:
+                ctx.progress.warn(
+                    "guarantee: the inputs of the calibration samples chose the ranges of the integers, and so are not "
+                    "quite as new to the network as the guarantee takes them to be"
+                )
+        elif not kept:
             under = "" if goal.limit is None else f" under a limit of {goal.limit:g}"
             advice = "; more calibration samples, or statistic: point, would allow some" * (self.statistic == "upper95")
             ctx.progress.warn(f"no exit pays{under}: the network stays whole{advice}")

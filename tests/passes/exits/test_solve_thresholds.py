@@ -18,11 +18,16 @@ from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.set_rule import SetRule
 from eennc.passes.exits.solve_thresholds import SolveThresholds
 from eennc.passes.exits.train_exits import TrainExits
+from eennc.policy.candidates import divide
+from eennc.policy.certificate import Guarantee
 from eennc.policy.evaluate import evaluate
+from eennc.policy.quantisation import FloatTables
+from eennc.policy.risk_tests import paired_p_value
 from eennc.policy.summary import Summary
 from eennc.policy.table import Policy, Tables
 from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Silent
+from eennc.support.options import build, parse_inline, to_inline
 
 
 class Warnings(Silent):
@@ -237,3 +242,80 @@ def test_calibration_of_one_class_is_refused(trained: tuple[Module, Context]) ->
     ctx = replace(trained[1], data=replace(trained[1].data, calibration=one), results=Results())
     with pytest.raises(UserError, match="calibration split are of class 1"):
         SolveThresholds().run(deepcopy(trained[0]), ctx)
+
+
+@pytest.mark.parametrize("rule", ["max_probability", "patience", "entropy"])
+def test_what_is_guaranteed_is_what_the_network_does(trained: tuple[Module, Context], rule: str) -> None:
+    """The p-value again, from the answers of the finished network to the certifying part."""
+    module, ctx = solved(trained, guarantee=Guarantee(0.2, 0.1), rule=rule)
+    certificate = ctx.results.get(Summary).certificate
+    assert certificate is not None
+    assert certificate.certified > 0
+    assert exits_of(module.main)
+    assert ctx.results.get(Summary).limit == 0.2
+    split = ctx.data.need("calibration", "this")
+    _, rows = divide(ctx.results.get(Tables).calibration, "accuracy", ctx.seed)
+    right = [
+        run_module(network, [split.x[rows]]).scores.argmax(axis=1) == split.labels[rows]
+        for network in (module, solved(trained, max_exits=0)[0])
+    ]
+    worse, better = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+    assert certificate.p_value == paired_p_value(worse, better, len(rows), 0.2, 0.1)
+    assert certificate.observed == pytest.approx((worse - better) / len(rows))
+
+
+@pytest.mark.parametrize("method", ["ucb", "crc"])
+@pytest.mark.parametrize("rule", ["max_probability", "patience"])
+def test_one_threshold_that_is_guaranteed(trained: tuple[Module, Context], method: str, rule: str) -> None:
+    module, ctx = solved(trained, guarantee=Guarantee(0.3, method=method), rule=rule)
+    assert len({exit.threshold for exit in exits_of(module.main)}) == 1
+    if rule == "patience":
+        assert exits_of(module.main)[0].threshold % 1 == 0
+    assert ctx.results.get(Summary).certificate.bound <= 0.3
+
+
+def test_too_few_samples_for_a_guarantee_are_warned_of(trained: tuple[Module, Context]) -> None:
+    module, ctx = solved(trained, guarantee=Guarantee(0.001, method="ucb"))
+    assert not exits_of(module.main)
+    certificate = ctx.results.get(Summary).certificate
+    assert any(f"at least {certificate.needed.least:,} are needed" in text for text in ctx.progress.texts)
+
+
+def test_that_ranges_of_integers_were_chosen_on_the_same_samples_is_said(trained: tuple[Module, Context]) -> None:
+    tables = solved(trained)[1].results.get(Tables)
+    for quantised in (False, True):
+        ctx = replace(trained[1], results=Results(), progress=Warnings())
+        if quantised:
+            ctx.results.put(FloatTables(tables))
+        SolveThresholds(guarantee=Guarantee(0.2)).run(deepcopy(trained[0]), ctx)
+        assert any("ranges of the integers" in text for text in ctx.progress.texts) == quantised
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit": 0.02}, "takes the place of limit"),
+        ({"statistic": "point"}, "takes the place of limit"),
+        ({"points": {"saver": 0.1}}, "leave out points"),
+        ({"guarantee": Guarantee(0.1, method="ucb"), "thresholds": "per-exit"}, "is for thresholds: shared"),
+    ],
+)
+def test_options_that_a_guarantee_rules_out(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SolveThresholds(**{"guarantee": Guarantee(0.01), **options})
+
+
+def test_a_guarantee_in_a_recipe() -> None:
+    given = build(SolveThresholds, {"guarantee": {"epsilon": 0.01, "method": "crc"}}, what="pass")
+    assert given.guarantee == Guarantee(0.01, None, "crc")
+    assert parse_inline(to_inline(given)) == [
+        ("solve-thresholds", {"guarantee": {"epsilon": 0.01, "delta": None, "method": "crc"}})
+    ]
+    for wrong, message in (
+        ({"epsilon": 0.0}, "guarantee.epsilon"),
+        ({"epsilon": 0.1, "delta": 0.9}, "guarantee.delta"),
+        ({"epsilon": 0.1, "method": "rcps"}, "guarantee.method"),
+        ({"epsilon": 0.1, "delta": 0.1, "method": "crc"}, "has no delta"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build(SolveThresholds, {"guarantee": wrong}, what="pass")
