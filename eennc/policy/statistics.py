@@ -66,8 +66,8 @@ class Limit:
 
 
 def limit_rows(table: ScoreTable, metric: str) -> list[tuple[Floats, Ints]]:
-    """What a limit's samples weigh, float64 [n] adding up to 1, and the strata they count in, int64 [n]: one row, or for
-    worst-class one per class that is there. Raises UserError for an unknown metric and a class without samples.
+    """What a limit's samples weigh, float64 [n] adding up to 1, and the strata they count in, int64 [n]: one row, or
+    for worst-class one per class that is there. Raises UserError for an unknown metric and a class without samples.
     """
     if metric in ("accuracy", "balanced-accuracy"):
         return [(metric_weights(table, metric), strata(table, metric))]

@@ -78,8 +78,8 @@ class _Search:
         self.keep(without_idle(self.levels, self.never, self.descend(start)))
 
     def bisect(self, start: Ints, low: float, high: float, steps: int, settled: bool = False) -> float:
-        """Descend at prices between the two, towards the lowest with which the limits are kept, which is returned. Under
-        the limits from each of them (`settled`), or from the last on either side alone.
+        """Descend at prices between the two, towards the lowest with which the limits are kept, which is returned.
+        Under the limits from each of them (`settled`), or from the last on either side alone.
         """
         ends = {True: start, False: start}
         at = start
@@ -158,7 +158,9 @@ def go_round(
         heads_to[k] = heads_to[k - 1] + (problem.head[k] if indices[k] < never else 0.0)
     heads_to[exits] = heads_to[exits - 1]
 
-    alive = np.arange(n).astype(np.int32)
+    alive = np.empty(n, np.int32)
+    for s in range(n):
+        alive[s] = s
     count = n
     heads = 0.0
     nothing, gone, here = tally(problem, 1), tally(problem, 1), tally(problem, never + 1)

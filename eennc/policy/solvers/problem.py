@@ -98,7 +98,12 @@ def problem(
     """The problem that a table poses, under one limit or `more`. `price`: what a loss of 1 in `metric` (a single one)
     counts in the cost, in networks. Raises UserError for an unknown metric.
     """
-    limits, bounds, least, weights, strata, cluster_weights = [], [], [], [], [], []
+    limits: list[float] = []
+    bounds: list[float] = []
+    least: list[float] = []
+    weights: list[Floats] = []
+    strata: list[Ints] = []
+    cluster_weights: list[NDArray[np.float64]] = []
     cluster = np.empty(0, np.int64)
     for one in (Limit(metric, limit, statistic), *more):
         bounded = one.statistic == "upper95"
