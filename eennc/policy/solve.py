@@ -26,7 +26,7 @@ BOUND_WORK = 1.25e8
 """Exits * samples * steps of an ascent; some seconds."""
 LEAST_STEPS = 100
 """With fewer a bound says nothing, and none is made."""
-BOXES = 12
+BOXES = 4
 """Boxes that `auto` looks at."""
 MOST_BOXES = 300
 """Boxes that the exact solver looks at before it gives up; some minutes for 5,000 samples."""

@@ -65,7 +65,7 @@ def brute_force(
 
 def solve_exact(posed: Problem, prepared: Grids) -> Ints:
     """The optimum, from a start that is none."""
-    found = solve_branching(posed, prepared, np.full(posed.exits, prepared.never), root_steps=200)
+    found = solve_branching(posed, prepared, np.full(posed.exits, prepared.never), root_steps=60)
     assert found.gap == 0
     return found.indices
 

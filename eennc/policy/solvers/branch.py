@@ -82,8 +82,8 @@ def solve_branching(
     a policy cheaper than the best found, or `boxes` have been looked at. `start` [K] keeps the limits.
 
     In each box the bound is raised by an ascent, of `root_steps` steps at first; then its policies are enumerated
-    if the bound leaves few enough. Of the open boxes the one with the lowest bound is cut, across the exit whose threshold
-    strayed most in its ascent. Bounds look at one limit, the tightest.
+    if the bound leaves few enough. Of the open boxes the one with the lowest bound is cut, across the exit whose
+    threshold strayed most in its ascent. Bounds look at one limit, the tightest.
     """
     search = _Search(problem, grids, start)
     search.run(boxes, root_steps)
