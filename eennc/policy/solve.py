@@ -11,8 +11,8 @@ import numpy as np
 from eennc.policy.achieved import Achieved, achieved
 from eennc.policy.calibration import temperatures
 from eennc.policy.goal import Goal
+from eennc.policy.solvers.branch import Bounded, solve_branching
 from eennc.policy.solvers.descent import solve_descent
-from eennc.policy.solvers.exact import solve_exact
 from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import grids
 from eennc.policy.solvers.problem import Problem, problem
@@ -24,10 +24,16 @@ from eennc.support.diagnostics import UserError
 Family = Literal["shared", "per-exit"]
 Solver = Literal["auto", "exact", "descent", "independent"]
 
-EXACT_WORK = 5e8
-"""Steps up to which `auto` takes the exact solver, its bounds not counted on; a second or two."""
-MOST_EXACT_WORK = 1e11
-"""Steps beyond which the exact solver is refused; some minutes."""
+BOUND_STEPS = 2500
+"""Steps of the ascent that bounds the answer for 10 exits and 5,000 samples; for larger tables fewer in proportion."""
+BOUND_WORK = 1.25e8
+"""Exits * samples * steps of an ascent; some seconds."""
+LEAST_STEPS = 100
+"""With fewer a bound says nothing, and none is made."""
+BOXES = 4
+"""Boxes that `auto` looks at."""
+MOST_BOXES = 300
+"""Boxes that the exact solver looks at before it gives up; some minutes for 5,000 samples."""
 
 
 def solve(
@@ -51,10 +57,11 @@ def solve(
     on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared threshold
     would keep. `solver` is for the
     latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
-    that are known already; not `thorough` makes searches faster and a little worse.
+    that are known already; not `thorough` makes searches faster and a little worse. `auto` proves the optimum, or how
+    far it can be, where the table is small enough.
 
     Raises UserError for a goal that no policy reaches, with the nearest that one does, and where the exact solver is
-    asked for and would take minutes.
+    asked for and does not end in minutes.
     """
     paper = solver == "independent"
     if paper and table.rule != "max_probability":
@@ -107,13 +114,15 @@ class _How:
             kept = np.flatnonzero(np.isfinite(solve_shared(given, self.max_exits, self.thorough, most_heads=heads)))
         thresholds = np.full(table.exits, np.inf)
         name = "independent" if paper else "none"
+        proven: Bounded | None = None
         if paper and len(kept):
             thresholds[kept] = solve_independent(given.only(kept), table.classes)
         elif len(kept):
-            name, thresholds[kept] = _per_exit(
+            name, thresholds[kept], proven = _per_exit(
                 given.only(kept), table.classes, self.solver, self.steps, self.seed, self.thorough
             )
-        return Policy(tuple(float(t) for t in thresholds), self.fitted, table.rule, name)
+        gap, grid_gap = (None, None) if proven is None else (proven.gap, proven.grid_gap)
+        return Policy(tuple(float(t) for t in thresholds), self.fitted, table.rule, name, gap=gap, grid_gap=grid_gap)
 
     def most_accurate(self, goal: Goal) -> Policy:
         """Of the least loss that a mean cost within the budget allows: the least limit under which the cheapest policy
@@ -173,24 +182,21 @@ class _How:
 
 def _per_exit(
     given: Problem, classes: int, solver: Solver, steps: int, seed: int, thorough: bool
-) -> tuple[str, tuple[float, ...]]:
+) -> tuple[str, tuple[float, ...], Bounded | None]:
+    """Which solver, thresholds [K], and what is proven of them."""
     simpler = solve_shared(given, thorough=thorough), solve_independent(given, classes)
     prepared = grids(given, steps, *simpler)
-    work = _exact_work(given, prepared.never)
-    if solver == "exact" and work > MOST_EXACT_WORK:
-        raise UserError(
-            f"the exact solver would take too long for {given.exits} exits with {steps} thresholds each",
-            hint="take solver: descent, or lower steps or max_exits",
-        )
-    if solver == "exact" or (solver == "auto" and work <= EXACT_WORK):
-        return "exact", prepared.values(solve_exact(given, prepared))
     starts = [prepared.indices(thresholds) for thresholds in simpler]
-    return "descent", prepared.values(solve_descent(given, prepared, starts, seed, thorough))
-
-
-def _exact_work(given: Problem, thresholds: int) -> float:
-    samples = given.confidences.shape[1]
-    leaves = float(thresholds) ** max(given.exits - 2, 0)
-    # with clusters there are no tables of the bound, so outcomes are evaluated one by one
-    per_leaf = thresholds**2 * samples / 10 if len(given.cluster) else thresholds**2 + samples
-    return leaves * per_leaf
+    found = solve_descent(given, prepared, starts, seed, thorough)
+    ascent = int(min(BOUND_STEPS, BOUND_WORK / given.confidences.size))
+    exact = solver == "exact"
+    if solver == "descent" or not (exact or (thorough and ascent >= LEAST_STEPS)):
+        return "descent", prepared.values(found), None
+    proven = solve_branching(given, prepared, found, MOST_BOXES if exact else BOXES, max(ascent, LEAST_STEPS))
+    if exact and proven.gap > 0:
+        raise UserError(
+            f"the exact solver does not end in time for {given.exits} exits with {steps} thresholds each: "
+            f"the best found may cost {proven.gap:.2%} more than the optimum",
+            hint="take solver: auto, which says how far from the optimum it can be, or lower steps or max_exits",
+        )
+    return "exact" if proven.gap == 0 else "branch", prepared.values(proven.indices), proven

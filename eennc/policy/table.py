@@ -182,7 +182,10 @@ class Policy:
     """A threshold and a temperature per exit [K]. A sample stops at the first exit whose confidence is at least its
     threshold, both float32. A threshold of inf takes the exit out of the network.
 
-    solver: which one found it. shared: whether all exits that stay have the same threshold by intent.
+    solver: which one found it; `branch` where the optimum on its grid of thresholds is not proven. shared: whether all
+    exits that stay have the same threshold by intent. gap: how much less the optimum on the grid can cost at most, as a
+    share of what the policy costs on the split it was chosen on: 0 where it is the optimum, None where that is not
+    known. grid_gap: the same for any thresholds whatever, of the exits that the solver was given.
     """
 
     thresholds: tuple[float, ...]
@@ -190,6 +193,8 @@ class Policy:
     rule: Rule = "max_probability"
     solver: str = ""
     shared: bool = False
+    gap: float | None = None
+    grid_gap: float | None = None
 
     @property
     def active(self) -> NDArray[np.bool_]:

@@ -14,14 +14,14 @@ from score_tables import made_costs, made_table
 from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal
 from eennc.policy.solve import Family, solve
+from eennc.policy.solvers.branch import solve_branching
 from eennc.policy.solvers.descent import solve_descent
-from eennc.policy.solvers.exact import solve_exact
 from eennc.policy.solvers.independent import program, solve_independent
-from eennc.policy.solvers.per_exit import grids, policy_value, without_idle
-from eennc.policy.solvers.problem import SLACK, grid_of, keeps, problem
+from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
+from eennc.policy.solvers.problem import SLACK, Problem, grid_of, keeps, problem
 from eennc.policy.solvers.shared import solve_shared
 from eennc.policy.statistics import Metric, Statistic, loss_of
-from eennc.policy.table import Costs, Policy, ScoreTable
+from eennc.policy.table import Costs, Ints, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
 INF = float("inf")
@@ -62,6 +62,13 @@ def brute_force(
     """The least mean MACs among the policies that keep the limit."""
     by_cost = sorted((mean_macs(table, costs, p), p) for p in policies)
     return next(macs for macs, p in by_cost if kept(table, costs, p, limit, metric, by))
+
+
+def solve_exact(posed: Problem, prepared: Grids) -> Ints:
+    """The optimum, from a start that is none."""
+    found = solve_branching(posed, prepared, np.full(posed.exits, prepared.never), root_steps=60)
+    assert found.gap == 0
+    return found.indices
 
 
 @settings(max_examples=35)
@@ -293,9 +300,10 @@ def test_degenerate_tables(solver: str, family: Family, by: Statistic) -> None:
     assert solve(made_table(0, 30), made_costs(0), lenient, **options).thresholds == ()
 
 
-def test_exact_is_refused_where_it_would_not_end() -> None:
-    with pytest.raises(UserError, match="exact solver would take too long for 9 exits"):
-        solve(made_table(9, 300), made_costs(9), Goal(0.1), family="per-exit", solver="exact")
+def test_exact_is_refused_where_it_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eennc.policy.solve.MOST_BOXES", 1)
+    with pytest.raises(UserError, match="does not end in time for 12 exits"):
+        solve(made_table(12, 2000), made_costs(12), Goal(0.03), family="per-exit", solver="exact")
 
 
 def test_an_exit_where_nobody_stops_is_left_out() -> None:

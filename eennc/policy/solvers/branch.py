@@ -1,4 +1,4 @@
-"""The optimum on a grid by branch and bound, or how far the best found can be from it: for more exits."""
+"""The optimum on a grid by branch and bound, or how far the best found can be from it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,56 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eennc.policy.solvers.per_exit import Grids, policy_value
+from eennc.policy.solvers.descent import CONSTRAINED, go_round
+from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import Problem, keeps
-from eennc.policy.solvers.relaxation import Linear, ascend, tighten
+from eennc.policy.solvers.relaxation import Linear, ascend
+from eennc.policy.solvers.tree import bound_of_any, enumerate_box, tighten, to_go, value_of
 from eennc.policy.statistics import SLACK
 from eennc.policy.table import Ints
 
 ROOT_STEPS = 1500
 STEPS = 250
 """Steps of an ascent: at a root, and from the multipliers of the box that a box was cut from."""
+ROOT_BEGINNINGS = 20_000
+BEGINNINGS = 4_000
+"""Beginnings of policies that are looked at before a box is cut: as long as the ascent takes."""
+TOLERANCE = 1e-7
+"""What a policy must save, as a share of the cost, to count as cheaper."""
 RATIO, FINEST = 4.0, 1.1
 """Between the ends of a stretch of standard errors, on which a chord takes the place of the square root: at first, and
 where it is good enough."""
-FIRST_PRICE = 3.0
-"""Of a unit of loss, in networks."""
+FIRST_PRICE = 2.5
+PRICES = np.geomspace(0.1, 1e3, 25)
+"""Of a unit of loss, in networks: what an ascent begins with, and what limits are compared at."""
+FINE = 1000
+"""Thresholds per exit of the grid on which all thresholds are bounded."""
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """The cheapest policy known and a lower bound on what any policy that keeps the limit costs, in MACs per sample."""
+    """The cheapest policy known, a lower bound on what any policy of the grid costs that keeps the limits, and one on
+    what any thresholds do, in MACs per sample.
+    """
 
     indices: Ints
     cost: float
     bound: float
+    bound_of_any: float
 
     @property
     def gap(self) -> float:
-        """How much less the optimum can cost, as a share of `cost`."""
-        return max(1 - self.bound / self.cost, 0.0) if self.cost > 0 else 0.0
+        """How much less the optimum on the grid can cost at most, as a share of `cost`."""
+        return self._below(self.bound)
+
+    @property
+    def grid_gap(self) -> float:
+        """How much less any thresholds can cost at most, as a share of `cost`."""
+        return self._below(self.bound_of_any)
+
+    def _below(self, bound: float) -> float:
+        share = 1 - bound / self.cost if self.cost > 0 else 0.0
+        return share if share > 10 * TOLERANCE else 0.0
 
 
 @dataclass(frozen=True)
@@ -53,57 +75,102 @@ class _Box:
     centre: NDArray[np.float64]
 
 
-def solve_branching(problem: Problem, grids: Grids, start: Ints, boxes: int, tolerance: float = 1e-6) -> Bounded:
-    """Cut the box of all policies into smaller ones until those that are left cannot hold a policy cheaper than the
-    best found by more than the share `tolerance`, or `boxes` have been bounded. `start` [K] keeps the limit.
+def solve_branching(
+    problem: Problem, grids: Grids, start: Ints, boxes: int | None = None, root_steps: int = ROOT_STEPS
+) -> Bounded:
+    """The best policy, proven or not: cut the box of all policies into smaller ones until none is left that can hold
+    a policy cheaper than the best found, or `boxes` have been looked at. `start` [K] keeps the limits.
 
-    Of the open boxes the one with the lowest bound is cut, across the exit whose threshold strayed most in its ascent.
-    Bounds look at the first limit alone. Needs two exits or more.
+    In each box the bound is raised by an ascent, of `root_steps` steps at first; then its policies are enumerated
+    if the bound leaves few enough. Of the open boxes the one with the lowest bound is cut, across the exit whose
+    threshold strayed most in its ascent. Bounds look at one limit, the tightest.
     """
-    levels, never = grids.levels, grids.never
-    network = float(problem.backbone[-1])
-    best = start.copy()
-    cost = float(policy_value(problem, levels, never, best)[0]) / network
-    least = 1.0  # policies without any exit keep every limit, and cost this
-    heap: list[tuple[float, int, _Box]] = []
-    number = 0
+    search = _Search(problem, grids, start)
+    search.run(boxes, root_steps)
+    cost = search.cost * search.network
+    return Bounded(
+        without_idle(grids.levels, grids.never, search.best),
+        cost,
+        min(search.bound, search.cost) * search.network,
+        min(search.bound_of_any, search.cost) * search.network,
+    )
 
-    def bounded(box: _Box, steps: int) -> None:
-        nonlocal best, cost, least, number
-        multipliers, met = box.multipliers.copy(), best.copy()
-        low, high = box.low.copy(), box.high.copy()
-        linear = _linear(problem, box.roots)
-        target = cost * (1 - tolerance)
-        bound, price, found, strayed, centre = ascend(
-            problem, linear, levels, never, low, high, multipliers, box.price, target, steps, met
+
+class _Search:
+    """The best found so far, `cost` in networks, and the open boxes."""
+
+    def __init__(self, problem: Problem, given: Grids, start: Ints) -> None:
+        self.problem, self.levels, self.never = problem, given.levels, given.never
+        self.fine = grids(problem, FINE)
+        self.limit = _tightest(problem)
+        self.network = float(problem.backbone[-1])
+        self.best = start.copy()
+        self.cost = self._cost_of(self.best)
+        nothing = np.full(problem.exits, given.never)
+        if problem.exits == 1:
+            go_round(problem, self.levels, self.never, nothing, CONSTRAINED, True)
+            if keeps(policy_value(problem, self.levels, self.never, nothing)[1]):
+                self.best, self.cost = nothing, self._cost_of(nothing)
+        # policies without any exit keep every limit, and cost this
+        self.bound = self.bound_of_any = 1.0
+        self.heap: list[tuple[float, int, _Box]] = []
+        self.number = 0
+
+    def _cost_of(self, indices: Ints) -> float:
+        return float(policy_value(self.problem, self.levels, self.never, indices)[0]) / self.network
+
+    def run(self, boxes: int | None, root_steps: int) -> None:
+        """Look at boxes."""
+        exits, n = self.levels.shape
+        nothing = np.zeros(exits)
+        price = FIRST_PRICE if self.problem.limits[self.limit] < 1 else 0.0
+        for roots in _stretches(self.problem, self.limit):
+            low, high = np.zeros(exits, np.int64), np.full(exits, self.never)
+            multipliers = np.zeros((exits - 1, 9, n), np.float32)
+            self.look(_Box(roots, low, high, multipliers, price, -math.inf, nothing, nothing), root_steps, True)
+        while self.heap and self.heap[0][0] < self.cost * (1 - TOLERANCE) and (boxes is None or self.number < boxes):
+            for half in _halves(heapq.heappop(self.heap)[2]):
+                self.look(half, STEPS)
+        if self.heap:
+            self.bound = min(self.bound, self.heap[0][0])
+
+    def look(self, box: _Box, steps: int, root: bool = False) -> None:
+        """Bound a box, and enumerate it or put it among the open ones."""
+        problem, levels, never = self.problem, self.levels, self.never
+        multipliers, met, low, high = box.multipliers.copy(), self.best.copy(), box.low.copy(), box.high.copy()
+        linear = _linear(problem, self.limit, box.roots)
+        self.number += 1
+        _, price, found, strayed, centre = ascend(
+            problem, linear, levels, never, low, high, multipliers, box.price, self.cost, steps, met
         )
-        bound = max(bound, box.bound)
-        if found < cost:
-            best, cost = met, found
-        number += 1
-        target = cost * (1 - tolerance)
+        if found < self.cost:
+            self.best, self.cost = met, found
+        if root:
+            any_of_them = bound_of_any(linear, self.fine.levels, self.fine.never, multipliers, price)
+            self.bound_of_any = min(self.bound_of_any, any_of_them)
+        if problem.exits == 1:
+            self.bound = self.cost
+            return
+        parts = to_go(linear, levels, never, low, high, multipliers, price)
+        bound = max(value_of(parts, linear, price), box.bound)
+        target = self.cost * (1 - TOLERANCE)
         if bound >= target:
-            least = min(least, bound)
+            self.bound = min(self.bound, bound)
             return
-        if (low == high).all():
-            alone, over = policy_value(problem, levels, never, low)
-            if keeps(over) and alone / network < cost:
-                best, cost = low, float(alone) / network
+        tighten(parts, linear, price, low, high, target)
+        parts = to_go(linear, levels, never, low, high, multipliers, price)
+        most = ROOT_BEGINNINGS if root else BEGINNINGS
+        met = self.best.copy()
+        cost, whole = enumerate_box(
+            problem, linear, levels, never, low, high, multipliers, price, parts, TOLERANCE, most, met
+        )
+        if cost / self.network < self.cost:
+            self.best, self.cost = met, cost / self.network
+        if whole:
+            self.bound = min(self.bound, self.cost * (1 - TOLERANCE))
             return
-        tighten(linear, levels, never, low, high, multipliers, price, target)
-        heapq.heappush(heap, (bound, number, _Box(box.roots, low, high, multipliers, price, bound, strayed, centre)))
-
-    nothing = np.zeros(problem.exits)
-    for roots in _stretches(problem):
-        low, high = np.zeros(problem.exits, np.int64), np.full(problem.exits, never)
-        multipliers = np.zeros((levels.shape[1], problem.exits - 1, 9), np.float32)
-        price = FIRST_PRICE if problem.limits[0] < 1 else 0.0
-        bounded(_Box(roots, low, high, multipliers, price, -math.inf, nothing, nothing), ROOT_STEPS)
-    while heap and heap[0][0] < cost * (1 - tolerance) and number < boxes:
-        for half in _halves(heapq.heappop(heap)[2]):
-            bounded(half, STEPS)
-    left = heap[0][0] if heap else math.inf
-    return Bounded(best, cost * network, min(least, left, cost) * network)
+        box = _Box(box.roots, low, high, multipliers, price, bound, strayed, centre)
+        heapq.heappush(self.heap, (bound, self.number, box))
 
 
 def _coarse(roots: tuple[float, float]) -> bool:
@@ -122,20 +189,33 @@ def _halves(box: _Box) -> tuple[_Box, _Box]:
     return replace(box, high=lower), replace(box, low=upper)
 
 
-def _stretches(problem: Problem) -> list[tuple[float, float]]:
-    """Stretches of the root of the sum of squared regrets, one of which holds each policy that keeps the limit."""
-    bound = problem.bounds[0]
-    if bound == 0 or problem.limits[0] >= 1:
+def _tightest(problem: Problem) -> int:
+    """The limit under which samples that each stop where that suits them best cost most."""
+    if len(problem.limits) == 1:
+        return 0
+    cost = problem.share * (problem.backbone + np.append(problem.head, 0.0))[:, None] + problem.worth * problem.lost
+    bounds: list[tuple[float, int]] = []
+    for m, limit in enumerate(problem.limits):
+        for price in PRICES * problem.backbone[-1]:
+            priced = cost + price * problem.weights[m] * problem.lost
+            bounds.append((float(priced.min(axis=0).sum() - price * (limit - problem.least[m])), m))
+    return max(bounds)[1]
+
+
+def _stretches(problem: Problem, m: int) -> list[tuple[float, float]]:
+    """Stretches of the root of limit m's sum of squared regrets, one of which holds each policy that keeps it."""
+    bound = problem.bounds[m]
+    if bound == 0 or problem.limits[m] >= 1:
         return [(0.0, math.inf)]
-    widest = (problem.limits[0] + SLACK - (problem.weights[0] * problem.lost).min(axis=0).sum()) / bound
-    found = [(0.0, float(problem.least[0] / bound))]
+    widest = (problem.limits[m] + SLACK - (problem.weights[m] * problem.lost).min(axis=0).sum()) / bound
+    found = [(0.0, float(problem.least[m] / bound))]
     while found[-1][1] < widest:
         found.append((found[-1][1], RATIO * found[-1][1]))
     return found
 
 
-def _linear(problem: Problem, roots: tuple[float, float]) -> Linear:
-    """A linear limit, kept by every policy with its root of squares in `roots` that keeps the problem's first limit.
+def _linear(problem: Problem, m: int, roots: tuple[float, float]) -> Linear:
+    """A linear limit, kept by every policy with its root of squares in `roots` that keeps the problem's limit m.
 
     A bound adds a multiple of the root, at least `least` (clusters only add to it); the chord over the stretch of the
     squares lies below the root.
@@ -143,12 +223,12 @@ def _linear(problem: Problem, roots: tuple[float, float]) -> Linear:
     network = problem.backbone[-1]
     worth = problem.worth * problem.lost / network
     costs = worth, problem.share, problem.backbone / network, problem.head / network
-    regret = problem.weights[0] * problem.lost
-    limit = problem.limits[0] + SLACK
-    if problem.limits[0] >= 1:
+    regret = problem.weights[m] * problem.lost
+    limit = problem.limits[m] + SLACK
+    if problem.limits[m] >= 1:
         return Linear(np.zeros_like(regret), *costs, limit)
     begin, end = roots
     if begin == 0:
-        return Linear(regret, *costs, limit - problem.least[0])
-    slope = problem.bounds[0] / (begin + end)
+        return Linear(regret, *costs, limit - problem.least[m])
+    slope = problem.bounds[m] / (begin + end)
     return Linear(regret + slope * regret**2, *costs, limit - slope * begin * end)

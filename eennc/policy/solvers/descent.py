@@ -21,7 +21,7 @@ SAMPLE = 3000
 """Samples of a larger table that the search begins with."""
 WIDE = 12
 """Exits up to which the sample is searched widely."""
-NEAR, NEAR_BISECTIONS = 2.0, 4
+NEAR, NEAR_BISECTIONS = 1.2, 1
 """How far from the sample's price that of the whole table is looked for, and in how many steps."""
 CONSTRAINED = -1.0
 """In the place of a price: the limits themselves."""
@@ -145,20 +145,18 @@ def go_round(
     known beforehand; so a round takes time in proportion to exits * samples.
     """
     exits, n = levels.shape
-    later = np.empty((exits, n), np.int32)
-    stop = np.full(n, exits, np.int32)
-    for k in range(exits - 1, -1, -1):
-        later[k] = stop
-        if indices[k] < never:
-            for s in range(n):
-                if levels[k, s] > indices[k]:
-                    stop[s] = k
+    later = np.full((exits, n), exits, np.int16)
+    for k in range(exits - 1, 0, -1):
+        for s in range(n):
+            later[k - 1, s] = k if levels[k, s] > indices[k] else later[k, s]
     heads_to = np.zeros(exits + 1)
     for k in range(exits):
         heads_to[k] = heads_to[k - 1] + (problem.head[k] if indices[k] < never else 0.0)
     heads_to[exits] = heads_to[exits - 1]
 
-    alive = np.arange(n, dtype=np.int32)
+    alive = np.empty(n, np.int32)
+    for s in range(n):
+        alive[s] = s
     count = n
     heads = 0.0
     nothing, gone, here = tally(problem, 1), tally(problem, 1), tally(problem, never + 1)
