@@ -17,11 +17,12 @@ from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import grids
 from eennc.policy.solvers.problem import Problem, problem
 from eennc.policy.solvers.shared import solve_shared
+from eennc.policy.solvers.tied import Room, solve_grouped, solve_per_class
 from eennc.policy.statistics import SLACK, metric_weights
 from eennc.policy.table import Costs, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
-Family = Literal["shared", "per-exit"]
+Family = Literal["shared", "grouped", "per-exit", "per-class"]
 Solver = Literal["auto", "exact", "descent", "independent"]
 
 EXACT_WORK = 5e8
@@ -47,7 +48,8 @@ def solve(
     """The policy that reaches `goal` on `table`; at most `max_exits` exits stay.
 
     `shared`: one threshold on temperature-scaled confidence and the best set of exits, each of which saves at least
-    the share `min_gain` of the whole network's MACs. `per-exit`: a threshold per exit
+    the share `min_gain` of the whole network's MACs. `grouped`: two, one for the first of them and one for the rest.
+    `per-class`: one for each class that an exit names, classes with few samples together. `per-exit`: a threshold per exit
     on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared threshold
     would keep. `solver` is for the
     latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
@@ -98,9 +100,9 @@ class _How:
             return Policy((), (), table.rule, "none")
         heads = self._most_heads(goal)
         paper = self.solver == "independent"
-        if self.family == "shared" and not paper:
+        if self.family != "per-exit" and not paper:
             found = solve_shared(given, self.max_exits, self.thorough, self.min_gain, heads)
-            return Policy(found, self.fitted, table.rule, "shared", shared=True)
+            return self._tied(given, found, heads)
         kept = np.arange(table.exits)
         few = self.max_exits is not None and self.max_exits < table.exits
         if few or costs.head.sum() > heads:
@@ -114,6 +116,20 @@ class _How:
                 given.only(kept), table.classes, self.solver, self.steps, self.seed, self.thorough
             )
         return Policy(tuple(float(t) for t in thresholds), self.fitted, table.rule, name)
+
+    def _tied(self, given: Problem, shared: tuple[float, ...], heads: float) -> Policy:
+        """The policy of a family whose thresholds are tied, from one threshold for all exits."""
+        table, fitted = self.table, self.fitted
+        most = table.exits if self.max_exits is None else self.max_exits
+        room = Room(most, heads, self.min_gain * float(self.costs.backbone[-1]))
+        if self.family == "grouped":
+            found = solve_grouped(given, shared, room, self.thorough)
+            return Policy(found, fitted, table.rule, "grouped")
+        if self.family == "per-class":
+            rows = solve_per_class(given, table.named[:-1], table.classes, shared, room, self.thorough)
+            least = tuple(min(row) for row in rows)
+            return Policy(least, fitted, table.rule, "per-class", shared=True, class_thresholds=rows)
+        return Policy(shared, fitted, table.rule, "shared", shared=True)
 
     def most_accurate(self, goal: Goal) -> Policy:
         """Of the least loss that a mean cost within the budget allows: the least limit under which the cheapest policy
