@@ -20,7 +20,7 @@ class Evaluation:
 
 
 def exits_taken(confidences: NDArray[np.float32], thresholds: NDArray[np.float32]) -> Ints:
-    """The first exit whose confidence [K, n] is at least its threshold, [K, n] or [K, 1]; K where none is. int64 [n]."""
+    """First exit whose confidence [K, n] is at least its threshold, [K, n] or [K, 1]; K where none is: int64 [n]."""
     last = np.ones((1, confidences.shape[1]), bool)
     return np.concatenate([confidences >= thresholds, last]).argmax(axis=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from eennc.policy.achieved import Achieved, achieved
 from eennc.policy.calibration import temperatures
+from eennc.policy.choice import Family
 from eennc.policy.goal import Goal
 from eennc.policy.solvers.descent import solve_descent
 from eennc.policy.solvers.exact import solve_exact
@@ -17,16 +19,17 @@ from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import grids
 from eennc.policy.solvers.problem import Problem, problem
 from eennc.policy.solvers.shared import solve_shared
-from eennc.policy.solvers.tied import Room, solve_grouped, solve_per_class
-from eennc.policy.statistics import SLACK, metric_weights
+from eennc.policy.solvers.tied import FEWEST, Room, solve_grouped, solve_per_class
+from eennc.policy.statistics import SLACK, metric_weights, quantiles
 from eennc.policy.table import Costs, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
-Family = Literal["shared", "grouped", "per-exit", "per-class"]
 Solver = Literal["auto", "exact", "descent", "independent"]
 
 EXACT_WORK = 5e8
 """Steps up to which `auto` takes the exact solver, its bounds not counted on; a second or two."""
+ROUGHLY = 1e-3
+"""How near to the best accuracy a search that is not thorough comes, as a share."""
 MOST_EXACT_WORK = 1e11
 """Steps beyond which the exact solver is refused; some minutes."""
 
@@ -44,16 +47,17 @@ def solve(
     seed: int = 0,
     fitted: tuple[float, ...] | None = None,
     thorough: bool = True,
+    whole: ScoreTable | None = None,
 ) -> Policy:
     """The policy that reaches `goal` on `table`; at most `max_exits` exits stay.
 
     `shared`: one threshold on temperature-scaled confidence and the best set of exits, each of which saves at least
     the share `min_gain` of the whole network's MACs. `grouped`: two, one for the first of them and one for the rest.
-    `per-class`: one for each class that an exit names, classes with few samples together. `per-exit`: a threshold per exit
-    on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared threshold
-    would keep. `solver` is for the
-    latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
-    that are known already; not `thorough` makes searches faster and a little worse.
+    `per-class`: one for each class that an exit names, classes with few samples together. `per-exit`: a threshold per
+    exit on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared
+    threshold would keep. `solver` is for the latter; `independent` is the paper's method, without temperatures, and may
+    break the limit. `fitted`: temperatures that are known already; not `thorough` makes searches faster and a little
+    worse. `whole`: the table of which this one is a part that stands for it; bounds are then as wide as there.
 
     Raises UserError for a goal that no policy reaches, with the nearest that one does, and where the exact solver is
     asked for and would take minutes.
@@ -66,7 +70,7 @@ def solve(
         )
     if fitted is None:
         fitted = (1.0,) * table.exits if paper else temperatures(table)
-    how = _How(table, costs, family, solver, steps, max_exits, min_gain, seed, fitted, thorough)
+    how = _How(table, costs, family, solver, steps, max_exits, min_gain, seed, fitted, thorough, whole)
     if goal.objective == "best-accuracy":
         return how.most_accurate(goal)
     found = how.cheapest(goal)
@@ -88,6 +92,7 @@ class _How:
     seed: int
     fitted: tuple[float, ...]
     thorough: bool
+    whole: ScoreTable | None
 
     def cheapest(self, goal: Goal) -> Policy:
         """Of least cost under the limits on losses; without exits, which loses nothing, where none keeps them."""
@@ -98,6 +103,8 @@ class _How:
         )
         if not table.exits:
             return Policy((), (), table.rule, "none")
+        if self.whole is not None:
+            given = as_wide_as(given, table, self.whole)
         heads = self._most_heads(goal)
         paper = self.solver == "independent"
         if self.family != "per-exit" and not paper:
@@ -126,7 +133,10 @@ class _How:
             found = solve_grouped(given, shared, room, self.thorough)
             return Policy(found, fitted, table.rule, "grouped")
         if self.family == "per-class":
-            rows = solve_per_class(given, table.named[:-1], table.classes, shared, room, self.thorough)
+            # a part of a table has to do with as many classes as the whole
+            fewest = FEWEST * (1.0 if self.whole is None else len(table) / len(self.whole))
+            named = table.named[:-1]
+            rows = solve_per_class(given, named, table.classes, shared, room, self.thorough, fewest)
             least = tuple(min(row) for row in rows)
             return Policy(least, fitted, table.rule, "per-class", shared=True, class_thresholds=rows)
         return Policy(shared, fitted, table.rule, "shared", shared=True)
@@ -139,7 +149,7 @@ class _How:
         self.check(goal, best)
         high, low = self._achieved(best, goal).loss, -1.0
         weights = metric_weights(self.table, goal.metric)
-        while high - low > weights[weights > 0].min() / 2:
+        while high - low > max(weights[weights > 0].min() / 2, 0.0 if self.thorough else ROUGHLY):
             middle = (low + high) / 2
             found = self.cheapest(goal.within(middle))
             reached = self._achieved(found, dataclasses.replace(goal, limit=middle))
@@ -185,6 +195,18 @@ class _How:
 
     def _achieved(self, policy: Policy, goal: Goal) -> Achieved:
         return achieved(self.table, self.costs, policy, goal)
+
+
+def as_wide_as(given: Problem, table: ScoreTable, whole: ScoreTable) -> Problem:
+    """The problem of a part of a table with the bounds of the whole: the quantile that its number of groups asks for,
+    and standard errors by as much smaller as it has more samples, or groups.
+    """
+    part = len(table) / len(whole)
+    grouped = whole.groups is not None and len(np.unique(whole.groups)) >= 2
+    if grouped and table.groups is not None and whole.groups is not None:
+        part = len(np.unique(table.groups)) / len(np.unique(whole.groups))
+    one_sided = quantiles(whole.groups)[1] * math.sqrt(part)
+    return given._replace(bounds=np.where(given.bounds > 0, one_sided, 0.0), least=given.least * part)
 
 
 def _per_exit(

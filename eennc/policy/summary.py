@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.calibration import expected_calibration_error
-from eennc.policy.evaluate import evaluate
+from eennc.policy.choice import FamilyChoice
+from eennc.policy.evaluate import evaluate, limits_met
 from eennc.policy.goal import Goal
 from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of
 from eennc.policy.table import Costs, Policy, ScoreTable, Tables
@@ -27,7 +29,7 @@ class ExitRow:
     """One exit of the artefact, or (`exit` = number of exits) the last classifier.
 
     share: of the samples that stop here; accuracy: of those, None where there are none; macs: of a sample that stops
-    here.
+    here. class_thresholds: what each class must reach besides, None for one that never leaves here; or empty.
     """
 
     exit: int
@@ -37,6 +39,7 @@ class ExitRow:
     temperature: float | None
     accuracy: float | None
     macs: int
+    class_thresholds: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,9 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Summary:
-    """The whole result. static_place: where the best static cut ends, None for the whole network."""
+    """The whole result. static_place: where the best static cut ends, None for the whole network. families: which one
+    the thresholds are of, and what to expect on new data; None where there is one way only.
+    """
 
     metric: Metric
     limit: float | None
@@ -131,6 +136,7 @@ class Summary:
     test: SplitSummary | None
     curve: tuple[CurvePoint, ...]
     points: tuple[OperatingPoint, ...] = ()
+    families: FamilyChoice | None = None
 
 
 def summarise(
@@ -217,9 +223,10 @@ def _split(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric, st
     cut_macs = base_macs if static is None else _static_macs(costs, static)
     confidences = table.confidences(policy.temperatures)
     passed = np.arange(table.exits)[:, None] <= evaluation.exit
-    thresholds = np.array(policy.thresholds)[:, None]
+    thresholds = limits_met(table, policy).astype(np.float64)
     # a margin may be large, and its error with it
-    near = (np.abs(confidences - thresholds) < NEAR * np.maximum(1, np.abs(thresholds))) & passed
+    near = np.isfinite(thresholds) & (np.abs(confidences - thresholds) < NEAR * np.maximum(1, np.abs(thresholds)))
+    near &= passed
     return SplitSummary(
         split=table.split,
         samples=len(table),
@@ -275,9 +282,14 @@ def _rows(
                 temperature=None if last else policy.temperatures[k],
                 accuracy=float(weights[here] @ correct[here]) / share if share > 0 else None,
                 macs=int(stopping[k]),
+                class_thresholds=() if last or not policy.class_thresholds else _finite(policy.class_thresholds[k]),
             )
         )
     return tuple(rows)
+
+
+def _finite(thresholds: tuple[float, ...]) -> tuple[float | None, ...]:
+    return tuple(None if math.isinf(t) else t for t in thresholds)
 
 
 def _point(tables: Tables, policy: Policy, metric: Metric, limit: float) -> CurvePoint:

@@ -11,13 +11,14 @@ from annotated_types import Ge, Gt, Le
 
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
-from eennc.ir.rules import Rule
+from eennc.ir.rules import CLASS_THRESHOLDS, Rule
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import annotate
 from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
 from eennc.passes.exits.set_rule import set_rule
+from eennc.policy.choice import FAMILIES, Family, FamilyChoice
 from eennc.policy.goal import Goal, Objective
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Limit, Metric, Statistic
@@ -69,8 +70,10 @@ class SolveThresholds(Pass):
     rule: Rule | None = None
     """How an exit decides (`eennc --list rules`), at a temperature that is fitted; none: by the rule that the exits
     have. patience has one threshold, and exits are left out at the end of the network only."""
-    thresholds: Literal["shared", "per-exit"] = "shared"
-    """One threshold on temperature-scaled confidence, or one per exit."""
+    thresholds: Literal["auto", "shared", "grouped", "per-exit", "per-class"] = "auto"
+    """One threshold on temperature-scaled confidence; two, for the first exits and the rest; one per exit; or one for
+    each class that an exit names, the same at all exits. auto: what does best on calibration samples that had no part
+    in choosing it, by cross-validation (docs/thresholds-families.md)."""
     solver: Literal["auto", "exact", "descent", "independent"] = "auto"
     """For thresholds per exit: by size, enumeration, or descent. independent: the paper's method, which takes exits as
     independent and has a grid of 13 thresholds per exit, whatever `thresholds` and `steps` say."""
@@ -79,7 +82,7 @@ class SolveThresholds(Pass):
     max_exits: Annotated[int, Ge(0)] | None = None
     """Most exits that stay; none: as many as pay."""
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
-    """Share of the base network's MACs that each exit must save to stay, where the threshold is shared."""
+    """Share of the base network's MACs that each exit must save to stay, but for thresholds per exit."""
 
     points: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict[str, float])
     """More operating points, by name their limits, such as {saver: 0.03, accurate: 0.002}: other thresholds for the
@@ -94,8 +97,10 @@ class SolveThresholds(Pass):
             raise ValueError("max_mean_macs: objective: best-accuracy needs it")
         if self.solver == "independent" and (self.objective != "least-cost" or self.limits):
             raise ValueError("solver: independent, the paper's method, knows one limit and objective: least-cost")
-        if self.thresholds == "shared" and self.solver in ("exact", "descent"):
+        if self.thresholds != "per-exit" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
+        if self.thresholds == "per-class" and self.points:
+            raise ValueError("points: they are other thresholds of exits, not of classes; take thresholds: shared")
 
     @property
     def goal(self) -> Goal:
@@ -112,11 +117,16 @@ class SolveThresholds(Pass):
         )
 
     def preview(self, module: Module) -> Module:
-        """With the rule set."""
-        if self.rule is None:
+        """With the rule set, and thresholds of classes where they are asked for."""
+        if self.rule is None and self.thresholds != "per-class":
             return module
         copy = module.copy()
-        set_rule(copy, self.rule)
+        if self.rule is not None:
+            set_rule(copy, self.rule)
+        if self.thresholds == "per-class":
+            for exit in exits_of(copy.main):
+                self._check_patience(exit.rule == "patience")
+                exit.attrs["class_thresholds"] = (0.0,) * exit.classes
         return copy
 
     def run(self, module: Module, ctx: Context) -> bool:
@@ -129,8 +139,10 @@ class SolveThresholds(Pass):
             set_rule(module, self.rule)
         tables = score_tables(module, ctx)
         patient = isinstance(tables.calibration, PatienceTable)
-        if patient and (self.thresholds != "shared" or self.solver != "auto"):
-            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
+        self._check_patience(patient)
+        choice = None
+        if not patient and self.solver != "independent" and tables.calibration.exits:
+            choice = self._choose(tables, module, ctx)
 
         def solve_for(goal: Goal, known: Policy | None = None, among: Tables = tables) -> Policy:
             if isinstance(among.calibration, PatienceTable):
@@ -138,8 +150,8 @@ class SolveThresholds(Pass):
             return solve(
                 among.calibration,
                 among.costs,
-                goal,
-                family=self.thresholds,
+                goal if choice is None else choice.goal(goal),
+                family="per-exit" if choice is None else choice.family,
                 solver=self.solver,
                 steps=self.steps,
                 max_exits=self.max_exits,
@@ -152,12 +164,10 @@ class SolveThresholds(Pass):
         goal = self.goal
         policy = solve_for(goal)
         kept: list[int] = []
-        for exit, threshold, temperature in zip(
-            exits_of(module.main), policy.thresholds, policy.temperatures, strict=True
-        ):
-            exit.attrs["temperature"] = temperature
-            exit.attrs["threshold"] = threshold
-            exit.attrs["class_thresholds"] = ()
+        for k, exit in enumerate(exits_of(module.main)):
+            exit.attrs["temperature"] = policy.temperatures[k]
+            exit.attrs["threshold"] = policy.thresholds[k]
+            exit.attrs["class_thresholds"] = policy.class_thresholds[k] if policy.class_thresholds else ()
             exit.origin = exit.origin.via(self.name)
             if policy.active[exit.exit]:
                 kept.append(exit.exit)
@@ -171,7 +181,7 @@ class SolveThresholds(Pass):
         if annotated:
             annotate(module)  # without the heads that are gone
         summary = summarise(tables, policy, goal, lambda limit: solve_for(goal.within(limit), policy))
-        summary = dataclasses.replace(summary, points=points)
+        summary = dataclasses.replace(summary, points=points, families=choice)
         if not kept:
             under = "" if goal.limit is None else f" under a limit of {goal.limit:g}"
             advice = "; more calibration samples, or statistic: point, would allow some" * (self.statistic == "upper95")
@@ -180,6 +190,12 @@ class SolveThresholds(Pass):
             ctx.progress.warn(
                 f"the {policy.solver} solver's thresholds lose {value:.4f} ({self.statistic}) on calibration, "
                 f"more than the limit of {goal.limits[0].limit:g}"
+            )
+        expected = None if choice is None else choice.expected
+        if kept and expected is not None and expected.loss.point > goal.limits[0].limit + SLACK:
+            ctx.progress.warn(
+                f"on new data a loss of {expected.loss.point:.4f} is to be expected, more than the limit of "
+                f"{goal.limits[0].limit:g}: more calibration samples or fewer exits (max_exits) would help"
             )
         for head in summary.calibration.heads:
             if head.kept and head.tied > TIED and not patient:
@@ -194,6 +210,23 @@ class SolveThresholds(Pass):
         ctx.results.put(policy)
         ctx.results.put(summary)
         return True
+
+    def _check_patience(self, patient: bool) -> None:
+        if patient and (self.thresholds not in ("auto", "shared") or self.solver != "auto"):
+            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
+
+    def _choose(self, tables: Tables, module: Module, ctx: Context) -> FamilyChoice:
+        """The family, of those that the backend can write, and what to expect of it."""
+        from eennc.policy.families import Settings, choose_family  # numba is slow to import
+
+        families: tuple[Family, ...] = FAMILIES if self.thresholds == "auto" else (self.thresholds,)
+        written = ctx.rules is None or all(CLASS_THRESHOLDS in ctx.rules[e.numbers] for e in exits_of(module.main))
+        if self.thresholds == "auto" and (self.points or not written):
+            families = tuple(family for family in families if family != "per-class")
+        settings = Settings(self.steps, self.max_exits, self.min_gain, ctx.seed)
+        choice = choose_family(tables.calibration, tables.costs, self.goal, families, settings)
+        ctx.progress.note(f"thresholds: {choice.family}: {choice.why}")
+        return choice
 
     def _points(
         self, tables: Tables, policy: Policy, kept: list[int], solve_for: Callable[[Goal, Policy, Tables], Policy]

@@ -18,10 +18,10 @@ STEPS = 1024
 """Thresholds that are tried; a block's own grid is a stretch of it."""
 FEWER_STEPS = 256
 """The same where a sum per cluster is kept for each of them, or the answer is wanted fast."""
-BISECTIONS = 12
+BISECTIONS, FEWER_BISECTIONS = 12, 8
 KICKS = 12
 """Perturbations of the best found, each followed by a descent."""
-FEWEST = 40
+FEWEST = 100
 """Samples that an exit must name a class for, for the class to have a threshold of its own."""
 
 
@@ -55,22 +55,26 @@ def solve_grouped(problem: Problem, shared: tuple[float, ...], room: Room, thoro
 
 
 def solve_per_class(
-    problem: Problem, named: Ints, classes: int, shared: tuple[float, ...], room: Room, thorough: bool = True
+    problem: Problem,
+    named: Ints,
+    classes: int,
+    shared: tuple[float, ...],
+    room: Room,
+    thorough: bool = True,
+    fewest: float = FEWEST,
 ) -> tuple[tuple[float, ...], ...]:
-    """Thresholds [K][classes]: at all exits that are kept the same one for each class that an exit names (int64 [K, n]).
+    """Thresholds [K][classes]: at all exits that are kept the same one for each class that an exit names (int64
+    [K, n]).
 
-    A class that no kept exit of `shared` names for `FEWEST` samples has too few to choose by, and shares one threshold
-    with its like. The search begins at `shared` [K], the thresholds of `solve_shared`, and is never worse than they are.
+    A class that no kept exit of `shared` names for `fewest` samples has too few to choose by, and shares one threshold
+    with its like. The search begins at `shared` [K], the thresholds of `solve_shared`, and is never worse than that.
     """
     start = np.array(shared, np.float32)
     kept = np.isfinite(start)
     counts = np.array([(named[kept] == c).any(axis=0).sum() for c in range(classes)])
-    own = counts >= FEWEST
-    if own.all():
-        number = np.arange(classes)
-    else:
-        # block 0 is for the classes with few samples
-        number = np.where(own, np.cumsum(own), 0)
+    own = counts >= fewest
+    # block 0 is for the classes with few samples
+    number = np.arange(classes) if own.all() else np.where(own, np.cumsum(own), 0)
     found = _Search(problem, number.astype(np.int32)[named], start, room, thorough)
     found.widely()
     row = tuple(float(t) for t in found.thresholds()[number])
@@ -150,9 +154,9 @@ class _Search:
         each of them under the limits.
         """
         network = float(self.problem.backbone[-1])
-        low, high = 1e-2 * network, 1e3 * network
+        low, high = 1e-1 * network, 1e3 * network
         at = self.indices
-        for _ in range(BISECTIONS):
+        for _ in range(BISECTIONS if self.thorough else FEWER_BISECTIONS):
             middle = math.sqrt(low * high)
             at = self.descend(at, self.kept, middle)
             within = self.keep(at, self.kept)
