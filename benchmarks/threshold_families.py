@@ -89,13 +89,15 @@ def one_split(calibration: ScoreTable, test: ScoreTable, costs: Costs, goal: Goa
     return found
 
 
-def re_splits(tables: Tables, goal: Goal, size: int, splits: int, apart: bool, kept: Path | None) -> list[Any]:
+def re_splits(
+    tables: Tables, goal: Goal, size: int, splits: int, first: int, apart: bool, kept: Path | None
+) -> list[Any]:
     """What each re-split gives."""
     pool = pooled(tables, apart)
     before = kept.read_text().splitlines() if kept is not None and kept.exists() else []
     found = [json.loads(line) for line in before][:splits]
     for seed in range(len(found), splits):
-        found.append(one_split(*divided(pool, size, seed), tables.costs, goal))
+        found.append(one_split(*divided(pool, size, first + seed), tables.costs, goal))
         if kept is not None:
             with kept.open("a") as stream:
                 stream.write(json.dumps(found[-1]) + "\n")
@@ -164,6 +166,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", help="tables, by the names of their files")
     parser.add_argument("--tables", type=Path, required=True, help="the folder that score_tables.py wrote")
     parser.add_argument("--splits", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="the first re-split's seed")
     parser.add_argument("--sizes", type=int, nargs="+", default=[2500, 500], help="most samples for calibration")
     parser.add_argument("--statistics", nargs="+", default=["upper95", "point"], choices=["upper95", "point"])
     parser.add_argument("--keep", type=Path, help="a folder for the results of each re-split")
@@ -179,7 +182,7 @@ def main() -> None:
                 goal = Goal(limit=LIMIT, metric="balanced-accuracy" if ecg else "accuracy", statistic=chosen)
                 kept = None if given.keep is None else given.keep / f"{name}-{size}-{statistic}.jsonl"
                 # the records of the ECG data are cut in time, so both splits have all of them
-                found = re_splits(tables, goal, size, given.splits, not ecg, kept)
+                found = re_splits(tables, goal, size, given.splits, given.first, not ecg, kept)
                 title = f"**{name}**, at most {size:,} samples, limit 1 point by {statistic}"
                 print("\n".join(report(title, found)), flush=True)
 

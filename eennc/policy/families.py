@@ -25,8 +25,10 @@ FEWEST_SAMPLES, FEWEST_GROUPS = 40, 3
 """Fewer than these are not divided into folds."""
 CAREFUL = 0.5
 """Standard errors of the difference in loss that a family's limit is lowered by besides the difference."""
-GAIN = 1.0
+GAIN = 0.5
 """Standard errors that a family must gain over one shared threshold."""
+SAFE = 1.0
+"""Standard errors by which a loss below its limit is safe, so that losing more than a shared threshold does no harm."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def choose_family(
     Temperatures and thresholds are chosen on all folds but one and looked at on that one, for each fold (Stone 1974;
     by whole groups, Roberts et al. 2017). A family that loses more there than one shared threshold gets limits that are
     lowered by the difference and `CAREFUL` standard errors of it, and is tried again: so families are compared at the
-    same loss on new data. What may be lost without harm is not counted: a loss whose upper95 keeps the limit. Taken is
-    the family that gains most, if that is more than `GAIN` standard errors of the gain; else the shared threshold.
+    same loss on new data. What may be lost without harm is not counted: a loss that is `SAFE` standard errors below its
+    limit. Taken is the family that gains most, if that is more than `GAIN` standard errors of the gain; else the shared
+    threshold.
 
     Of a single family the expected loss alone is found out. For best-accuracy families are compared by the cost under
     the limit that a shared threshold needs for the budget.
@@ -175,7 +178,7 @@ class _Comparison:
         if len(families) == 1:
             why = "as asked for"
         elif chosen is rows[0]:
-            why = f"no other family gains more than {GAIN:g} standard error over it out of fold, at no more loss"
+            why = f"no other family gains more than {GAIN:g} standard errors over it out of fold, at no more loss"
         expected = chosen
         if self.asked.objective == "best-accuracy":
             expected = self.row(chosen.family, 0.0, self.of(chosen.family, 0.0, self.asked))
@@ -228,7 +231,7 @@ class _Comparison:
             for weights, strata in limit_rows(table, one.metric):
                 loss = paired_loss(table.correct[-1], found.correct, weights, table.groups, strata)
                 more = paired_loss(reference.correct, found.correct, weights, table.groups, strata)
-                over = loss.upper95 - one.limit
+                over = loss.point + SAFE * loss.standard_error - one.limit
                 worst = max(worst, min(more.point + careful * more.standard_error, over))
         return worst
 

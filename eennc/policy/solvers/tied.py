@@ -44,7 +44,9 @@ def solve_grouped(problem: Problem, shared: tuple[float, ...], room: Room, thoro
     start = np.array(shared, np.float32)
     best = _Search(problem, np.zeros_like(problem.confidences, np.int32), start, room, thorough)
     exits = np.flatnonzero(best.kept)
-    for cut in exits[1:]:
+    # and at the ends, where an exit that is added gets its own threshold
+    cuts = {*exits.tolist(), int(exits[-1]) + 1} - {0, problem.exits} if len(exits) else set[int]()
+    for cut in sorted(cuts if thorough else cuts & set(exits[1:].tolist())):
         later = (np.arange(problem.exits) >= cut).astype(np.int32)
         block = np.repeat(later[:, None], problem.confidences.shape[1], axis=1)
         found = _Search(problem, block, start, room, thorough)
@@ -96,7 +98,7 @@ class _Search:
         self.blocks = int(block.max(initial=0)) + 1
         few = len(problem.cluster) or not thorough
         at = start[self.kept][:1]
-        pooled = problem.confidences[self.kept] if self.kept.any() else problem.confidences
+        pooled = problem.confidences[self.kept] if few and self.kept.any() else problem.confidences
         self.grid = np.unique(np.concatenate([grid_of(pooled, FEWER_STEPS if few else STEPS), at]))
         self.levels = levels_of(problem.confidences, self.grid)
         first = int(np.searchsorted(self.grid, at)[0]) if len(at) else self.never
@@ -146,7 +148,7 @@ class _Search:
             at = self.descend(kicked, self.kept, price)
             self.keep(at, self.kept)
             self.keep(self.descend(at, self.kept), self.kept)
-        while self._exchange():
+        while self._exchange(price):
             pass
 
     def bisect(self) -> float:
@@ -164,11 +166,15 @@ class _Search:
             low, high = (low, middle) if within else (middle, high)
         return high
 
-    def _exchange(self) -> bool:
+    def _exchange(self, price: float) -> bool:
         """Drop or add one exit where that pays; whether it did."""
         before = self.cost
         for other in self._neighbours():
-            self.keep(self.descend(self.indices, other), other)
+            starts = [self.indices]
+            if self.thorough:
+                starts += [self.descend(self.indices, other, price * factor) for factor in (0.7, 1.0, 1.4)]
+            for start in starts:
+                self.keep(self.descend(start, other), other)
         return self.cost < before
 
     def _neighbours(self) -> Iterable[NDArray[np.bool_]]:
