@@ -202,3 +202,12 @@ class Policy:
     def active(self) -> NDArray[np.bool_]:
         """Which exits stay, bool [K]."""
         return np.array([not math.isinf(t) for t in self.thresholds], bool)
+
+    def only(self, exits: Sequence[int]) -> Policy:
+        """That of the network with these exits alone."""
+        return dataclasses.replace(
+            self,
+            thresholds=tuple(self.thresholds[k] for k in exits),
+            temperatures=tuple(self.temperatures[k] for k in exits),
+            class_thresholds=tuple(self.class_thresholds[k] for k in exits) if self.class_thresholds else (),
+        )

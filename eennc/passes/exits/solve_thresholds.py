@@ -232,11 +232,7 @@ class SolveThresholds(Pass):
         self, tables: Tables, policy: Policy, kept: list[int], solve_for: Callable[[Goal, Policy, Tables], Policy]
     ) -> tuple[OperatingPoint, ...]:
         """The other operating points of the exits that stay."""
-        known = dataclasses.replace(
-            policy,
-            thresholds=tuple(policy.thresholds[k] for k in kept),
-            temperatures=tuple(policy.temperatures[k] for k in kept),
-        )
+        known = policy.only(kept)
         return tuple(
             operating_point(name, limit, tables, solve_for(self.goal.within(limit), known, tables))
             for name, limit in self.points.items()
