@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.score_tables import load_tables
-from eennc.policy.candidates import rows_of
 from eennc.policy.certificate import Guarantee, Method
 from eennc.policy.evaluate import evaluate
 from eennc.policy.guarantee import guaranteed
@@ -88,11 +87,11 @@ def population(case: Case, folder: Path | None) -> tuple[ScoreTable, Costs]:
 def draw(table: ScoreTable, size: int, random: np.random.Generator) -> ScoreTable:
     """A calibration set: samples, or groups with all their samples, which are new groups where drawn again."""
     if table.groups is None:
-        return rows_of(table, random.integers(0, len(table), size))
+        return table.rows(random.integers(0, len(table), size))
     names = np.unique(table.groups)
     rows = [np.flatnonzero(table.groups == name) for name in random.choice(names, size)]
     numbers = np.repeat(np.arange(size), [len(part) for part in rows])
-    return dataclasses.replace(rows_of(table, np.concatenate(rows)), groups=numbers)
+    return dataclasses.replace(table.rows(np.concatenate(rows)), groups=numbers)
 
 
 def counts(table: ScoreTable, metric: Metric) -> Floats:

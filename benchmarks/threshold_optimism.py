@@ -10,7 +10,6 @@ is the loss on new data less that on calibration, both of the policy that calibr
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,8 @@ from score_tables import load_tables
 from eennc.policy.achieved import achieved
 from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal
-from eennc.policy.solve import Family, solve
+from eennc.policy.choice import Family
+from eennc.policy.solve import solve
 from eennc.policy.statistics import Metric, Statistic, loss_of
 from eennc.policy.summary import recommended_samples
 from eennc.policy.table import ScoreTable, Tables
@@ -50,17 +50,12 @@ def pooled(tables: Tables) -> ScoreTable:
     )
 
 
-def rows_of(table: ScoreTable, rows: np.ndarray, split: str) -> ScoreTable:
-    """Some of the samples."""
-    return dataclasses.replace(table, split=split, scores=table.scores[:, rows], labels=table.labels[rows])
-
-
 def row(pool: ScoreTable, tables: Tables, size: int, family: Family, goal: Goal, draws: int) -> str:
     """One row of the table."""
     found: list[tuple[float, float, float, float]] = []
     for seed in range(draws):
         order = np.random.default_rng(seed).permutation(len(pool))
-        chosen, new = rows_of(pool, order[:size], "calibration"), rows_of(pool, order[size:], "new")
+        chosen, new = pool.rows(order[:size]), pool.rows(order[size:])
         policy = solve(chosen, tables.costs, goal, family=family, thorough=False)
         here, there = achieved(chosen, tables.costs, policy, goal), achieved(new, tables.costs, policy, goal)
         loss = loss_of(chosen, evaluate(chosen, tables.costs, policy).correct, goal.metric)

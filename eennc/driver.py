@@ -165,6 +165,7 @@ def compile(
     if chosen < 0:
         raise UserError(f"the seed must not be negative, as {chosen} is")
     ctx = Context(splits, Cache(Path(cache) if cache else default_cache()), chosen, recorder, target=target.target())
+    ctx.rules = None if stop_after else target.rules
     before, floats, laid = _Before("segments"), _Before("int8"), _Before(*LOWERING)
     integers = any("int8" in held for held in (facts, *(p.ensures for p in whole)))
     asked = _BeforeLongWork(whole, None if stop_after else target, integers)

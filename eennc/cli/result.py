@@ -10,8 +10,10 @@ from eennc.artifact import PAGE
 from eennc.cli.units import columns, count, percent, points, size
 from eennc.driver import Compiled
 from eennc.policy.certificate import Certificate
+from eennc.policy.choice import FamilyChoice
 from eennc.policy.requirements import Verdict
-from eennc.policy.summary import Outcome, SplitSummary, Summary
+from eennc.policy.statistics import Loss
+from eennc.policy.summary import ExitRow, Outcome, SplitSummary, Summary
 
 
 def result_text(compiled: Compiled, model: str, output: str, backend: str) -> str:
@@ -98,6 +100,8 @@ def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:
         lines += ["", f"  solved for {summary.cost}, as predicted: saved {found}"]
     if summary.metric == "balanced-accuracy":
         lines += ["", *_recall(shown, labels)]
+    if summary.families is not None:
+        lines += ["", *_families(summary.families, summary)]
     if summary.certificate is not None:
         lines += ["", *_guarantee(summary.certificate)]
     return [*lines, ""]
@@ -113,6 +117,33 @@ def _guarantee(certificate: Certificate) -> list[str]:
     return lines
 
 
+def _families(choice: FamilyChoice, summary: Summary) -> list[str]:
+    """How thresholds do on samples that did not choose them."""
+    title = f"thresholds {choice.family}: {choice.why}"
+    expected = choice.expected
+    if expected is None:
+        return [title]
+    parts = "parts of whole groups" if choice.grouped else "parts"
+    lines = [
+        title,
+        f"expected on new data: {_loss(expected.loss, summary)} lost at {percent(expected.saved)} saved, "
+        f"by cross-validation on {choice.folds} {parts} of calibration",
+    ]
+    if len(choice.rows) == 1:
+        return lines
+    rows = [["  so compared", "limit lowered by", "saved", "loss in points, 95 % interval"]]
+    rows += [[f"  {r.family}", points(r.lowered), percent(r.saved), _interval(r.loss)] for r in choice.rows]
+    return [*lines, *columns(rows)]
+
+
+def _loss(loss: Loss, summary: Summary) -> str:
+    return f"{_interval(loss)} points{' of balanced accuracy' if summary.metric == 'balanced-accuracy' else ''}"
+
+
+def _interval(loss: Loss) -> str:
+    return f"{points(loss.point)} [{points(loss.lower)}, {points(loss.upper)}]"
+
+
 def _exits(split: SplitSummary) -> list[str]:
     rows = [["exit", "after", "stops", "threshold", "accuracy", "MACs to here"]]
     for row in split.exits:
@@ -122,7 +153,7 @@ def _exits(split: SplitSummary) -> list[str]:
                 "final" if last else f"{row.exit:4}",
                 row.place,
                 percent(row.share),
-                "-" if row.threshold is None else f"{row.threshold:.3f}",
+                _threshold(row),
                 percent(row.accuracy),
                 count(row.macs),
             ]
@@ -160,6 +191,14 @@ def _rounded(number: int) -> int:
     return -(-number // step) * step
 
 
+def _threshold(row: ExitRow) -> str:
+    if row.threshold is None:
+        return "-"
+    classes = [t for t in row.class_thresholds if t is not None]
+    most = max(classes, default=row.threshold)
+    return f"{row.threshold:.3f}" if most == row.threshold else f"{row.threshold:.3f}..{most:.3f}"
+
+
 def _outcomes(summary: Summary, splits: list[SplitSummary]) -> list[str]:
     balanced = summary.metric == "balanced-accuracy"
     loss = f"{'balanced ' if balanced else ''}loss in points, 95 % interval"
@@ -185,7 +224,7 @@ def _cells(outcome: Outcome, summary: Summary) -> list[str]:
         *([percent(outcome.balanced_accuracy)] if balanced else []),
         count(outcome.macs),
         percent(outcome.saved),
-        f"{points(loss.point)} [{points(loss.lower)}, {points(loss.upper)}]",
+        _interval(loss),
     ]
 
 

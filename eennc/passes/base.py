@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar, cast
 
 from eennc.data.cache import Cache
 from eennc.data.splits import Splits
 from eennc.ir.graph import Module
+from eennc.ir.rules import Numbers
 from eennc.passes.target import Target
 from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Progress, Silent
@@ -49,6 +51,8 @@ class Context:
     results: Results = field(default_factory=Results)
     target: Target | None = None
     """The device, where the backend compiles for one."""
+    rules: Mapping[Numbers, Sequence[str]] | None = None
+    """The exits' rules that the backend writes, of `eennc.ir.rules.FORMS`; None where there is no backend."""
 
 
 @dataclass(frozen=True)

@@ -52,18 +52,6 @@ def share_of(count: int) -> int:
     return min(max(round(ORDERING * count), 1), count - 1)
 
 
-def rows_of(table: ScoreTable, rows: Ints) -> ScoreTable:
-    """The table of some of the samples."""
-    return dataclasses.replace(
-        table,
-        scores=table.scores[:, rows],
-        labels=table.labels[rows],
-        groups=None if table.groups is None else table.groups[rows],
-        weights=None if table.weights is None else table.weights[rows],
-        evidence=None if table.evidence is None else table.evidence[:, rows],
-    )
-
-
 def candidates(part: ScoreTable, costs: Costs, epsilon: float, fit: Fit) -> Iterator[Policy]:
     """Policies that are cheaper one than the other on `part`, the most careful first, all with exits. They are solved
     for as they are asked for: tests end before most of them.

@@ -27,7 +27,6 @@ from eennc.policy.candidates import (
     levels_of,
     more_careful,
     pays,
-    rows_of,
     share_of,
     worse_from,
 )
@@ -99,7 +98,7 @@ def guaranteed(
     never = Policy((float("inf"),) * table.exits, (1.0,) * table.exits, table.rule, "none", shared=True)
     if not len(ordering) or not len(certifying) or judge.missing(certifying):
         return never, judge.certificate(ordering, certifying, judge.too_few())
-    chosen_on, part = rows_of(table, ordering), rows_of(table, certifying)
+    chosen_on, part = table.rows(ordering), table.rows(certifying)
     front = candidates(chosen_on, costs, guarantee.epsilon, fit)
     first = next(front, None)
     if first is None:

@@ -89,8 +89,8 @@ def judge(requirement: Requirement, tables: Tables, policy: Policy) -> Verdict:
     return Verdict(requirement, bool(met), point, lower, upper, bound, len(table))
 
 
-def relative_macs(table: ScoreTable, macs: NDArray[np.int64], base: int) -> Estimate:
-    """Mean MACs per sample over those of the base network, from the MACs of each sample (int64 [n])."""
+def relative_macs(table: ScoreTable, macs: NDArray[np.int64] | Floats, base: int) -> Estimate:
+    """Mean MACs per sample over those of the base network, from the MACs of each sample ([n])."""
     relative = macs / max(base, 1)
     weights = table.sample_weights
     mean = float(weights @ relative)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from eennc.policy.achieved import Achieved, achieved
 from eennc.policy.calibration import temperatures
+from eennc.policy.choice import Family
 from eennc.policy.goal import Goal
 from eennc.policy.solvers.branch import Bounded, solve_branching
 from eennc.policy.solvers.descent import solve_descent
@@ -17,11 +19,11 @@ from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import grids
 from eennc.policy.solvers.problem import Problem, problem
 from eennc.policy.solvers.shared import solve_shared
-from eennc.policy.statistics import SLACK, metric_weights
+from eennc.policy.solvers.tied import FEWEST, Room, solve_grouped, solve_per_class
+from eennc.policy.statistics import SLACK, metric_weights, quantiles
 from eennc.policy.table import Costs, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
-Family = Literal["shared", "per-exit"]
 Solver = Literal["auto", "exact", "descent", "independent"]
 
 BOUND_STEPS = 2500
@@ -34,6 +36,8 @@ BOXES = 4
 """Boxes that `auto` looks at."""
 MOST_BOXES = 300
 """Boxes that the exact solver looks at before it gives up; some minutes for 5,000 samples."""
+ROUGHLY = 1e-3
+"""How near to the best accuracy a search that is not thorough comes, as a share."""
 
 
 def solve(
@@ -49,16 +53,18 @@ def solve(
     seed: int = 0,
     fitted: tuple[float, ...] | None = None,
     thorough: bool = True,
+    whole: ScoreTable | None = None,
 ) -> Policy:
     """The policy that reaches `goal` on `table`; at most `max_exits` exits stay.
 
     `shared`: one threshold on temperature-scaled confidence and the best set of exits, each of which saves at least
-    the share `min_gain` of the whole network's MACs. `per-exit`: a threshold per exit
-    on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared threshold
-    would keep. `solver` is for the
-    latter; `independent` is the paper's method, without temperatures, and may break the limit. `fitted`: temperatures
-    that are known already; not `thorough` makes searches faster and a little worse. `auto` proves the optimum, or how
-    far it can be, where the table is small enough.
+    the share `min_gain` of the whole network's MACs. `grouped`: two, one for the first of them and one for the rest.
+    `per-class`: one for each class that an exit names, classes with few samples together. `per-exit`: a threshold per
+    exit on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared
+    threshold would keep. `solver` is for the latter; `independent` is the paper's method, without temperatures, and may
+    break the limit. `fitted`: temperatures that are known already; not `thorough` makes searches faster and a little
+    worse. `whole`: the table of which this one is a part that stands for it; bounds are then as wide as there. `auto`
+    proves the optimum, or how far it can be, where the table is small enough.
 
     Raises UserError for a goal that no policy reaches, with the nearest that one does, and where the exact solver is
     asked for and does not end in minutes.
@@ -71,7 +77,7 @@ def solve(
         )
     if fitted is None:
         fitted = (1.0,) * table.exits if paper else temperatures(table)
-    how = _How(table, costs, family, solver, steps, max_exits, min_gain, seed, fitted, thorough)
+    how = _How(table, costs, family, solver, steps, max_exits, min_gain, seed, fitted, thorough, whole)
     if goal.objective == "best-accuracy":
         return how.most_accurate(goal)
     found = how.cheapest(goal)
@@ -93,6 +99,7 @@ class _How:
     seed: int
     fitted: tuple[float, ...]
     thorough: bool
+    whole: ScoreTable | None
 
     def cheapest(self, goal: Goal) -> Policy:
         """Of least cost under the limits on losses; without exits, which loses nothing, where none keeps them."""
@@ -103,11 +110,13 @@ class _How:
         )
         if not table.exits:
             return Policy((), (), table.rule, "none")
+        if self.whole is not None:
+            given = as_wide_as(given, table, self.whole)
         heads = self._most_heads(goal)
         paper = self.solver == "independent"
-        if self.family == "shared" and not paper:
+        if self.family != "per-exit" and not paper:
             found = solve_shared(given, self.max_exits, self.thorough, self.min_gain, heads)
-            return Policy(found, self.fitted, table.rule, "shared", shared=True)
+            return self._tied(given, found, heads)
         kept = np.arange(table.exits)
         few = self.max_exits is not None and self.max_exits < table.exits
         if few or costs.head.sum() > heads:
@@ -124,6 +133,23 @@ class _How:
         gap, grid_gap = (None, None) if proven is None else (proven.gap, proven.grid_gap)
         return Policy(tuple(float(t) for t in thresholds), self.fitted, table.rule, name, gap=gap, grid_gap=grid_gap)
 
+    def _tied(self, given: Problem, shared: tuple[float, ...], heads: float) -> Policy:
+        """The policy of a family whose thresholds are tied, from one threshold for all exits."""
+        table, fitted = self.table, self.fitted
+        most = table.exits if self.max_exits is None else self.max_exits
+        room = Room(most, heads, self.min_gain * float(self.costs.backbone[-1]))
+        if self.family == "grouped":
+            found = solve_grouped(given, shared, room, self.thorough)
+            return Policy(found, fitted, table.rule, "grouped")
+        if self.family == "per-class":
+            # a part of a table has to do with as many classes as the whole
+            fewest = FEWEST * (1.0 if self.whole is None else len(table) / len(self.whole))
+            named = table.named[:-1]
+            rows = solve_per_class(given, named, table.classes, shared, room, self.thorough, fewest)
+            least = tuple(min(row) for row in rows)
+            return Policy(least, fitted, table.rule, "per-class", shared=True, class_thresholds=rows)
+        return Policy(shared, fitted, table.rule, "shared", shared=True)
+
     def most_accurate(self, goal: Goal) -> Policy:
         """Of the least loss that a mean cost within the budget allows: the least limit under which the cheapest policy
         is that cheap. A limit is halved between what is known to do and what is known not to.
@@ -132,7 +158,7 @@ class _How:
         self.check(goal, best)
         high, low = self._achieved(best, goal).loss, -1.0
         weights = metric_weights(self.table, goal.metric)
-        while high - low > weights[weights > 0].min() / 2:
+        while high - low > max(weights[weights > 0].min() / 2, 0.0 if self.thorough else ROUGHLY):
             middle = (low + high) / 2
             found = self.cheapest(goal.within(middle))
             reached = self._achieved(found, dataclasses.replace(goal, limit=middle))
@@ -180,6 +206,18 @@ class _How:
         return achieved(self.table, self.costs, policy, goal)
 
 
+def as_wide_as(given: Problem, table: ScoreTable, whole: ScoreTable) -> Problem:
+    """The problem of a part of a table with the bounds of the whole: the quantile that its number of groups asks for,
+    and standard errors by as much smaller as it has more samples, or groups.
+    """
+    part = len(table) / len(whole)
+    grouped = whole.groups is not None and len(np.unique(whole.groups)) >= 2
+    if grouped and table.groups is not None and whole.groups is not None:
+        part = len(np.unique(table.groups)) / len(np.unique(whole.groups))
+    one_sided = quantiles(whole.groups)[1] * math.sqrt(part)
+    return given._replace(bounds=np.where(given.bounds > 0, one_sided, 0.0), least=given.least * part)
+
+
 def _per_exit(
     given: Problem, classes: int, solver: Solver, steps: int, seed: int, thorough: bool
 ) -> tuple[str, tuple[float, ...], Bounded | None]:
@@ -189,7 +227,7 @@ def _per_exit(
     starts = [prepared.indices(thresholds) for thresholds in simpler]
     found = solve_descent(given, prepared, starts, seed, thorough)
     ascent = int(min(BOUND_STEPS, BOUND_WORK / given.confidences.size))
-    exact = solver == "exact"
+    exact = solver == "exact" and thorough
     if solver == "descent" or not (exact or (thorough and ascent >= LEAST_STEPS)):
         return "descent", prepared.values(found), None
     proven = solve_branching(given, prepared, found, MOST_BOXES if exact else BOXES, max(ascent, LEAST_STEPS))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from eennc.policy.calibration import expected_calibration_error
 from eennc.policy.certificate import Certificate
-from eennc.policy.evaluate import evaluate
+from eennc.policy.choice import FamilyChoice
+from eennc.policy.evaluate import evaluate, limits_met
 from eennc.policy.front import FrontPoint, figures, pareto_front
 from eennc.policy.goal import Goal
 from eennc.policy.statistics import NO_LOSS, SLACK, Loss, Metric, Statistic, loss_of, quantiles
@@ -28,7 +29,7 @@ class ExitRow:
     """One exit of the artefact, or (`exit` = number of exits) the last classifier.
 
     share: of the samples that stop here; accuracy: of those, None where there are none; macs: of a sample that stops
-    here.
+    here. class_thresholds: what each class must reach besides, None for one that never leaves here; or empty.
     """
 
     exit: int
@@ -38,6 +39,7 @@ class ExitRow:
     temperature: float | None
     accuracy: float | None
     macs: int
+    class_thresholds: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ class Summary:
     """The whole result. cost: what the thresholds were solved for and the front saves. cost_saved: the share of it that
     is saved, by split. static_place: where the best static cut ends, None for the whole network. recommended: how many
     calibration samples would do (`recommended_samples`), None without a limit or exits. certificate: what holds
-    on new data, where that was asked for.
+    on new data, where that was asked for. families: which one
+    the thresholds are of, and what to expect of new data; None where there is one way only.
     """
 
     metric: Metric
@@ -128,6 +131,7 @@ class Summary:
     recommended: int | None = None
     points: tuple[OperatingPoint, ...] = ()
     certificate: Certificate | None = None
+    families: FamilyChoice | None = None
 
 
 def summarise(
@@ -233,9 +237,10 @@ def _split(table: ScoreTable, tables: Tables, policy: Policy, metric: Metric, st
     cut_macs = base_macs if static is None else _static_macs(costs, static)
     confidences = table.confidences(policy.temperatures)
     passed = np.arange(table.exits)[:, None] <= evaluation.exit
-    thresholds = np.array(policy.thresholds)[:, None]
+    thresholds = limits_met(table, policy).astype(np.float64)
     # a margin may be large, and its error with it
-    near = (np.abs(confidences - thresholds) < NEAR * np.maximum(1, np.abs(thresholds))) & passed
+    near = np.isfinite(thresholds) & (np.abs(confidences - thresholds) < NEAR * np.maximum(1, np.abs(thresholds)))
+    near &= passed
     return SplitSummary(
         split=table.split,
         samples=len(table),
@@ -291,6 +296,11 @@ def _rows(
                 temperature=None if last else policy.temperatures[k],
                 accuracy=float(weights[here] @ correct[here]) / share if share > 0 else None,
                 macs=int(stopping[k]),
+                class_thresholds=() if last or not policy.class_thresholds else _finite(policy.class_thresholds[k]),
             )
         )
     return tuple(rows)
+
+
+def _finite(thresholds: tuple[float, ...]) -> tuple[float | None, ...]:
+    return tuple(None if math.isinf(t) else t for t in thresholds)

@@ -110,7 +110,7 @@ class ScoreTable:
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each exit is right, bool [K + 1, n]."""
-        return self.scores.argmax(axis=2) == self.labels
+        return self.named == self.labels
 
     def confidences(self, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
         """The rule's score of every exit but the last classifier, float32 [K, n]."""
@@ -132,6 +132,22 @@ class ScoreTable:
     def _rated(self, rule: Rule, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
         rows = [confidence(rule, *self._evidence(k), t, self.unit) for k, t in enumerate(temperatures)]
         return np.stack(rows) if rows else np.empty((0, len(self)), np.float32)
+
+    @cached_property
+    def named(self) -> Ints:
+        """The class that each exit names, the first of equals, int64 [K + 1, n]."""
+        return self.scores.argmax(axis=2)
+
+    def rows(self, samples: Ints) -> ScoreTable:
+        """The table of some of the samples, int64 [m]."""
+        return dataclasses.replace(
+            self,
+            scores=self.scores[:, samples],
+            labels=self.labels[samples],
+            groups=None if self.groups is None else self.groups[samples],
+            weights=None if self.weights is None else self.weights[samples],
+            evidence=None if self.evidence is None else self.evidence[:, samples],
+        )
 
     def only(self, exits: Sequence[int]) -> ScoreTable:
         """The table of the network with these exits alone."""
@@ -182,10 +198,12 @@ class Policy:
     """A threshold and a temperature per exit [K]. A sample stops at the first exit whose confidence is at least its
     threshold, both float32. A threshold of inf takes the exit out of the network.
 
-    solver: which one found it; `branch` where the optimum on its grid of thresholds is not proven. shared: whether all
-    exits that stay have the same threshold by intent. gap: how much less the optimum on the grid can cost at most, as a
-    share of what the policy costs on the split it was chosen on: 0 where it is the optimum, None where that is not
-    known. grid_gap: the same for any thresholds whatever, of the exits that the solver was given.
+    class_thresholds: [K][classes], or none: what the confidence must reach besides, by the class that the exit names,
+    the first of equals; as those of `ee.exit`. solver: which one found it; `branch` where the optimum on its grid of
+    thresholds is not proven. shared: whether all exits that stay have the same threshold by intent. gap: how much less
+    the optimum on the grid can cost at most, as a share of what the policy costs on the split it was chosen on: 0 where
+    it is the optimum, None where that is not known. grid_gap: the same for any thresholds whatever, of the exits that
+    the solver was given. Raises ValueError where there are not as many class thresholds as exits.
     """
 
     thresholds: tuple[float, ...]
@@ -193,10 +211,24 @@ class Policy:
     rule: Rule = "max_probability"
     solver: str = ""
     shared: bool = False
+    class_thresholds: tuple[tuple[float, ...], ...] = ()
     gap: float | None = None
     grid_gap: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.class_thresholds and len(self.class_thresholds) != len(self.thresholds):
+            raise ValueError(f"class thresholds of {len(self.class_thresholds)} of {len(self.thresholds)} exits")
 
     @property
     def active(self) -> NDArray[np.bool_]:
         """Which exits stay, bool [K]."""
         return np.array([not math.isinf(t) for t in self.thresholds], bool)
+
+    def only(self, exits: Sequence[int]) -> Policy:
+        """That of the network with these exits alone."""
+        return dataclasses.replace(
+            self,
+            thresholds=tuple(self.thresholds[k] for k in exits),
+            temperatures=tuple(self.temperatures[k] for k in exits),
+            class_thresholds=tuple(self.class_thresholds[k] for k in exits) if self.class_thresholds else (),
+        )

@@ -8,7 +8,7 @@ import pytest
 from score_tables import made_costs, made_table
 
 from eennc.policy import guarantee as tested
-from eennc.policy.candidates import candidates, divide, more_careful, rows_of, worse_from
+from eennc.policy.candidates import candidates, divide, more_careful, worse_from
 from eennc.policy.certificate import Guarantee
 from eennc.policy.evaluate import evaluate
 from eennc.policy.guarantee import guaranteed
@@ -44,12 +44,12 @@ def population_losses(
     for seed in range(draws):
         random = np.random.default_rng(seed)
         if population.groups is None:
-            sample = rows_of(population, random.integers(0, len(population), size))
+            sample = population.rows(random.integers(0, len(population), size))
         else:
             names = random.integers(0, population.groups.max() + 1, size)
             rows = [np.flatnonzero(population.groups == name) for name in names]
             numbers = np.repeat(np.arange(size), [len(part) for part in rows])
-            sample = replace(rows_of(population, np.concatenate(rows)), groups=numbers)
+            sample = replace(population.rows(np.concatenate(rows)), groups=numbers)
         policy, certificate = guaranteed(sample, COSTS, wanted, metric, fit if metric == "accuracy" else balanced)
         exits += policy.active.any()
         assert policy.active.any() == (certificate.certified > 0)
@@ -97,14 +97,14 @@ def test_groups_are_what_is_drawn() -> None:
     """Groups that are all alike within: as samples, which they are not, they would be certain."""
     made = made_table(2, 300, classes=4, seed=3)
     rows = np.repeat(np.arange(300), 20)
-    population = replace(rows_of(made, rows), groups=rows)
+    population = replace(made.rows(rows), groups=rows)
     draws, delta, wanted = 60, 0.2, Guarantee(0.04, 0.2)
     found, _ = population_losses(population, 60, wanted, draws)
     assert (found > 0.04).mean() <= delta + 2 * math.sqrt(delta * (1 - delta) / draws)
     ungrouped = []
     for seed in range(draws):
         drawn = np.random.default_rng(seed).integers(0, 300, 60)
-        sample = rows_of(made, np.repeat(drawn, 20))
+        sample = made.rows(np.repeat(drawn, 20))
         ungrouped.append(losses(made, guaranteed(sample, COSTS, wanted, "accuracy", fit)[0]).mean())
     assert (np.array(ungrouped) > 0.04).mean() > 0.3
 
@@ -113,7 +113,7 @@ def test_what_is_certified_is_what_is_returned(population: ScoreTable) -> None:
     """The p-value and the bound again, of the policy that comes out, on the part that chose nothing."""
     for metric, solver in (("accuracy", fit), ("balanced-accuracy", balanced)):
         _, rows = divide(population, metric, 5)
-        part = rows_of(population, rows)
+        part = population.rows(rows)
         for method in ("ltt", "ucb", "crc"):
             wanted = Guarantee(0.02, None, method)
             policy, found = guaranteed(population, COSTS, wanted, metric, solver, seed=5)
@@ -142,7 +142,7 @@ def test_the_certifying_part_decides_no_candidate(population: ScoreTable) -> Non
     ordering, certifying = divide(population, "accuracy", 0)
     labels = population.labels.copy()
     labels[certifying] = (labels[certifying] + 1) % 4
-    tables = [rows_of(table, ordering) for table in (population, replace(population, labels=labels))]
+    tables = [table.rows(ordering) for table in (population, replace(population, labels=labels))]
     fronts = [list(candidates(table, COSTS, 0.02, fit)) for table in tables]
     assert fronts[0] == fronts[1]
     front = [*more_careful(tables[0], fronts[0][0]), *fronts[0]]
@@ -172,7 +172,7 @@ def test_parts(population: ScoreTable) -> None:
 
 
 def test_a_sample_counts_as_lost_from_its_highest_threshold_on(population: ScoreTable) -> None:
-    part = rows_of(population, np.arange(300))
+    part = population.rows(np.arange(300))
     policy = Policy((0.5, 0.5), (1.3, 0.8), shared=True)
     highest = worse_from(part, policy)
     worst = np.zeros(300)
@@ -194,18 +194,18 @@ def test_too_few_samples_is_an_answer(method: str, least: int) -> None:
     table = made_table(2, found.needed.least, noise=0)
     table = replace(table, scores=np.repeat(table.scores[2:], 3, axis=0))
     assert guaranteed(table, COSTS, Guarantee(0.01, method=method), "accuracy", fit)[1].certified > 0
-    fewer = rows_of(table, np.arange(found.needed.least - 4))
+    fewer = table.rows(np.arange(found.needed.least - 4))
     assert guaranteed(fewer, COSTS, Guarantee(0.01, method=method), "accuracy", fit)[1].certified == 0
 
 
 def test_the_estimate_at_the_losses_seen_is_about_enough(population: ScoreTable) -> None:
-    few = rows_of(population, np.arange(250))
+    few = population.rows(np.arange(250))
     found = guaranteed(few, COSTS, Guarantee(0.01), "accuracy", fit)[1]
     assert found.needed is not None
     assert found.needed.estimate is not None
     assert 250 < found.needed.least <= found.needed.estimate < 5000
     assert f"about {found.needed.estimate:,}" in found.statement
-    more = rows_of(population, np.arange(2 * found.needed.estimate))
+    more = population.rows(np.arange(2 * found.needed.estimate))
     assert guaranteed(more, COSTS, Guarantee(0.01), "accuracy", fit)[1].certified > 0
 
 
@@ -224,7 +224,7 @@ def test_three_speakers_are_too_few() -> None:
 
 def test_a_class_that_the_certifying_part_has_not(population: ScoreTable) -> None:
     one = np.append(np.flatnonzero(population.labels < 3)[:800], np.flatnonzero(population.labels == 3)[0])
-    grouped = replace(rows_of(population, one), groups=np.arange(801) // 27)
+    grouped = replace(population.rows(one), groups=np.arange(801) // 27)
     parts = [divide(grouped, "balanced-accuracy", seed)[0][-1] == 800 for seed in range(20)]
     with_it = parts.index(True)
     found = guaranteed(grouped, COSTS, Guarantee(0.2), "balanced-accuracy", balanced, with_it)[1]
@@ -233,7 +233,7 @@ def test_a_class_that_the_certifying_part_has_not(population: ScoreTable) -> Non
 
 
 def test_weights(population: ScoreTable) -> None:
-    table = rows_of(population, np.arange(3000))
+    table = population.rows(np.arange(3000))
     wanted = Guarantee(0.02)
     plain = guaranteed(table, COSTS, wanted, "accuracy", fit)
     assert guaranteed(replace(table, weights=np.full(3000, 2.5)), COSTS, wanted, "accuracy", fit) == plain
@@ -250,7 +250,7 @@ def test_one_threshold_is_lowered_and_not_several(population: ScoreTable) -> Non
     def apart(part: ScoreTable, limit: float, known: Policy | None) -> Policy:
         return solve(part, COSTS, limit=limit, statistic="upper95", family="per-exit", solver="descent", steps=20)
 
-    few = rows_of(population, np.arange(800))
+    few = population.rows(np.arange(800))
     for method in ("ucb", "crc"):
         with pytest.raises(UserError, match=f"method {method} lowers one shared threshold"):
             guaranteed(few, COSTS, Guarantee(0.02, method=method), "accuracy", apart)

@@ -140,9 +140,9 @@ def test_of_several_limits_all_are_kept_and_the_optimum_is_found() -> None:
 
 def test_a_policy_says_what_is_proven_of_it() -> None:
     table, costs = made_table(3, 200, seed=1), made_costs(3)
-    proven = solve(table, costs, limit=0.03, family="per-exit")
+    proven = solve(table, costs, Goal(0.03), family="per-exit")
     assert (proven.solver, proven.gap) == ("exact", 0.0)
     assert proven.grid_gap is not None
     assert 0 <= proven.grid_gap < 0.5
-    guessed = solve(table, costs, limit=0.03, family="per-exit", solver="descent")
+    guessed = solve(table, costs, Goal(0.03), family="per-exit", solver="descent")
     assert (guessed.solver, guessed.gap, guessed.grid_gap) == ("descent", None, None)

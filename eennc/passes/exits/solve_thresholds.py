@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 
 from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
-from eennc.ir.rules import STREAM, Rule
+from eennc.ir.rules import CLASS_THRESHOLDS, STREAM, Rule
 from eennc.passes.base import Context, Pass
 from eennc.passes.cost import annotate
 from eennc.passes.exits.patience import PatienceTable, solve_patience
@@ -20,12 +20,13 @@ from eennc.passes.exits.scoring import one_rule, score_tables
 from eennc.passes.exits.set_rule import set_rule
 from eennc.passes.target import Target
 from eennc.policy.certificate import Guarantee
+from eennc.policy.choice import FAMILIES, Family, FamilyChoice
 from eennc.policy.goal import Goal, Objective
 from eennc.policy.guarantee import guaranteed
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Limit, Metric, Statistic
 from eennc.policy.summary import TIED, OperatingPoint, operating_point, summarise
-from eennc.policy.table import Policy, Tables
+from eennc.policy.table import Policy, ScoreTable, Tables
 from eennc.support.diagnostics import UserError
 
 NORMAL = "normal"
@@ -75,8 +76,10 @@ class SolveThresholds(Pass):
     rule: Rule | None = None
     """How an exit decides (`eennc --list rules`), at a temperature that is fitted; none: by the rule that the exits
     have. patience has one threshold, and exits are left out at the end of the network only."""
-    thresholds: Literal["shared", "per-exit"] = "shared"
-    """One threshold on temperature-scaled confidence, or one per exit."""
+    thresholds: Literal["auto", "shared", "grouped", "per-exit", "per-class"] = "auto"
+    """One threshold on temperature-scaled confidence; two, for the first exits and the rest; one per exit; or one for
+    each class that an exit names, the same at all exits. auto: what does best on calibration samples that had no part
+    in choosing it, by cross-validation (docs/thresholds-families.md)."""
     solver: Literal["auto", "exact", "descent", "independent"] = "auto"
     """For thresholds per exit: by size, enumeration, or descent. independent: the paper's method, which takes exits as
     independent and has a grid of 13 thresholds per exit, whatever `thresholds` and `steps` say."""
@@ -85,7 +88,7 @@ class SolveThresholds(Pass):
     max_exits: Annotated[int, Ge(0)] | None = None
     """Most exits that stay; none: as many as pay."""
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
-    """Share of the base network's cost that each exit must save to stay, where the threshold is shared."""
+    """Share of the base network's cost that each exit must save to stay, but for thresholds per exit."""
     guarantee: Guarantee | None = None
     """A limit on the loss that holds on new data, such as {epsilon: 0.01, delta: 0.05}, in the place of `limit` and
     `statistic`. Part of calibration chooses candidates, the rest certifies one of them or says how many samples are
@@ -106,8 +109,10 @@ class SolveThresholds(Pass):
             raise ValueError("solver: independent, the paper's method, knows one limit and objective: least-cost")
         if self.rule == STREAM:
             raise ValueError(f"rule: the thresholds of {STREAM} are chosen by solve-stream")
-        if self.thresholds == "shared" and self.solver in ("exact", "descent"):
+        if self.thresholds != "per-exit" and self.solver in ("exact", "descent"):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
+        if self.thresholds == "per-class" and self.points:
+            raise ValueError("points: they are other thresholds of exits, not of classes; take thresholds: shared")
         if self.guarantee is not None:
             other = self.objective != "least-cost" or self.max_mean_cost is not None or self.limits
             if self.limit is not None or self.statistic != "upper95" or other:
@@ -116,7 +121,7 @@ class SolveThresholds(Pass):
                 )
             if self.points:
                 raise ValueError("guarantee: it is for one set of thresholds; leave out points")
-            if self.guarantee.method != "ltt" and self.thresholds != "shared":
+            if self.guarantee.method != "ltt" and self.thresholds not in ("auto", "shared"):
                 raise ValueError(f"guarantee: method {self.guarantee.method} is for thresholds: shared")
 
     @property
@@ -135,13 +140,17 @@ class SolveThresholds(Pass):
         )
 
     def preview(self, module: Module) -> Module:
-        """With the rule set, and the names of the operating points: not every backend can switch between them."""
+        """With the rule set, thresholds of classes where they are asked for, and the names of the operating points: not
+        every backend writes all of that.
+        """
         copy = module.copy()
         if self.rule is not None:
             set_rule(copy, self.rule)
-        one_rule(exits_of(copy.main))
+        self._check_patience(one_rule(exits_of(copy.main)) == "patience")
         for exit in exits_of(copy.main):
             exit.attrs["points"] = (exit.threshold,) * len(self.points)
+            if self.thresholds == "per-class":
+                exit.attrs["class_thresholds"] = (0.0,) * exit.classes
         self._name(copy, tuple(self.points))
         return copy
 
@@ -164,8 +173,11 @@ class SolveThresholds(Pass):
             set_rule(module, self.rule)
         tables = score_tables(module, ctx, self.cost)
         patient = isinstance(tables.calibration, PatienceTable)
-        if patient and (self.thresholds != "shared" or self.solver != "auto"):
-            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
+        self._check_patience(patient)
+        choice = None
+        chosen = not patient and self.solver != "independent" and tables.calibration.exits > 0
+        if chosen and self.guarantee is None:
+            choice = self._choose(tables, module, ctx)
 
         def solve_for(goal: Goal, known: Policy | None = None, among: Tables = tables) -> Policy:
             if isinstance(among.calibration, PatienceTable):
@@ -173,8 +185,8 @@ class SolveThresholds(Pass):
             return solve(
                 among.calibration,
                 among.solved,
-                goal,
-                family=self.thresholds,
+                goal if choice is None else choice.goal(goal),
+                family="per-exit" if choice is None else choice.family,
                 solver=self.solver,
                 steps=self.steps,
                 max_exits=self.max_exits,
@@ -188,23 +200,23 @@ class SolveThresholds(Pass):
         if self.guarantee is None:
             policy = solve_for(goal)
         else:
+
+            def fit(part: ScoreTable, limit: float, known: Policy | None) -> Policy:
+                # what certifies must have no part in the choice of a family
+                nonlocal choice
+                ordering = dataclasses.replace(tables, calibration=part)
+                if chosen and choice is None:
+                    choice = self._choose(ordering, module, ctx)
+                return solve_for(goal.within(limit), known, ordering)
+
             policy, certificate = guaranteed(
-                tables.calibration,
-                tables.solved,
-                self.guarantee,
-                self.metric,
-                lambda part, limit, known: solve_for(
-                    goal.within(limit), known, dataclasses.replace(tables, calibration=part)
-                ),
-                ctx.seed,
+                tables.calibration, tables.solved, self.guarantee, self.metric, fit, ctx.seed
             )
         kept: list[int] = []
-        for exit, threshold, temperature in zip(
-            exits_of(module.main), policy.thresholds, policy.temperatures, strict=True
-        ):
-            exit.attrs["temperature"] = temperature
-            exit.attrs["threshold"] = threshold
-            exit.attrs["class_thresholds"] = ()
+        for k, exit in enumerate(exits_of(module.main)):
+            exit.attrs["temperature"] = policy.temperatures[k]
+            exit.attrs["threshold"] = policy.thresholds[k]
+            exit.attrs["class_thresholds"] = policy.class_thresholds[k] if policy.class_thresholds else ()
             exit.origin = exit.origin.via(self.name)
             if policy.active[exit.exit]:
                 kept.append(exit.exit)
@@ -217,7 +229,7 @@ class SolveThresholds(Pass):
         if annotated:
             annotate(module)  # without the heads that are gone
         summary = summarise(tables, policy, goal, lambda other: solve_for(other, policy))
-        summary = dataclasses.replace(summary, points=points, certificate=certificate)
+        summary = dataclasses.replace(summary, points=points, certificate=certificate, families=choice)
         if certificate is not None:
             if not certificate.certified:
                 ctx.progress.warn(f"guarantee: {certificate.statement}")
@@ -234,6 +246,12 @@ class SolveThresholds(Pass):
             ctx.progress.warn(
                 f"the {policy.solver} solver's thresholds lose {value:.4f} ({self.statistic}) on calibration, "
                 f"more than the limit of {goal.limits[0].limit:g}"
+            )
+        expected = None if choice is None else choice.expected
+        if kept and expected is not None and expected.loss.point > goal.limits[0].limit + SLACK:
+            ctx.progress.warn(
+                f"on new data a loss of {expected.loss.point:.4f} is to be expected, more than the limit of "
+                f"{goal.limits[0].limit:g}: more calibration samples or fewer exits (max_exits) would help"
             )
         for head in summary.calibration.heads:
             if head.kept and head.tied > TIED and not patient:
@@ -255,15 +273,30 @@ class SolveThresholds(Pass):
         if points:
             module.attributes["points"] = points
 
+    def _check_patience(self, patient: bool) -> None:
+        if patient and (self.thresholds not in ("auto", "shared") or self.solver != "auto"):
+            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
+
+    def _choose(self, tables: Tables, module: Module, ctx: Context) -> FamilyChoice:
+        """The family, of those that the backend can write, and what to expect of it."""
+        from eennc.policy.families import Settings, choose_family  # numba is slow to import
+
+        families: tuple[Family, ...] = FAMILIES if self.thresholds == "auto" else (self.thresholds,)
+        if self.guarantee is not None and self.guarantee.method != "ltt":
+            families = ("shared",)
+        written = ctx.rules is None or all(CLASS_THRESHOLDS in ctx.rules[e.numbers] for e in exits_of(module.main))
+        if self.thresholds == "auto" and (self.points or not written):
+            families = tuple(family for family in families if family != "per-class")
+        settings = Settings(self.steps, self.max_exits, self.min_gain, ctx.seed)
+        choice = choose_family(tables.calibration, tables.solved, self.goal, families, settings)
+        ctx.progress.note(f"thresholds: {choice.family}: {choice.why}")
+        return choice
+
     def _points(
         self, tables: Tables, policy: Policy, kept: list[int], solve_for: Callable[[Goal, Policy, Tables], Policy]
     ) -> tuple[OperatingPoint, ...]:
         """The other operating points of the exits that stay."""
-        known = dataclasses.replace(
-            policy,
-            thresholds=tuple(policy.thresholds[k] for k in kept),
-            temperatures=tuple(policy.temperatures[k] for k in kept),
-        )
+        known = policy.only(kept)
         return tuple(
             operating_point(name, limit, tables, solve_for(self.goal.within(limit), known, tables))
             for name, limit in self.points.items()

@@ -12,8 +12,8 @@ from eennc.policy.compiled import compiled
 from eennc.policy.solvers.problem import Problem, Tally, add, excess, grid_of, keeps, levels_of, lose, may_keep, tally
 from eennc.policy.table import Ints
 
-EXHAUSTIVE = 10
-"""Up to this many exits all sets of exits are tried."""
+EXHAUSTIVE, FEWER_EXHAUSTIVE = 10, 6
+"""Up to this many exits all sets of exits are tried; where the answer is wanted fast, up to the latter."""
 KICKS = 24
 """Random changes to the best set found, each followed by a search."""
 STEPS = 8192
@@ -53,7 +53,7 @@ def solve_shared(
             costs[kept] = _best(problem, levels, len(grid), kept)[0] + len(kept) * toll if allowed else float("inf")
         return costs[kept]
 
-    if exits <= EXHAUSTIVE:
+    if exits <= (EXHAUSTIVE if thorough else FEWER_EXHAUSTIVE):
         sets = (kept for size in range(most + 1) for kept in itertools.combinations(range(exits), size))
         best = min(sets, key=cost)
     else:
