@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.score_tables import load_tables
 from eennc.policy.certificate import Guarantee, Method
 from eennc.policy.evaluate import evaluate
+from eennc.policy.goal import Goal
 from eennc.policy.guarantee import guaranteed
 from eennc.policy.risk_tests import betting_p_value, paired_p_value
 from eennc.policy.solve import solve
@@ -114,9 +115,7 @@ def simulate(case: Case, delta: float, draws: int, folder: Path | None) -> None:
         return solve(
             part,
             costs,
-            limit=limit,
-            metric=case.metric,
-            statistic=statistic,
+            Goal(limit, case.metric, statistic),
             fitted=None if known is None else known.temperatures,
             thorough=False,
             min_gain=0.005,

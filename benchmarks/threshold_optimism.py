@@ -16,9 +16,9 @@ import numpy as np
 from score_tables import load_tables
 
 from eennc.policy.achieved import achieved
+from eennc.policy.choice import Family
 from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal
-from eennc.policy.choice import Family
 from eennc.policy.solve import solve
 from eennc.policy.statistics import Metric, Statistic, loss_of
 from eennc.policy.summary import recommended_samples

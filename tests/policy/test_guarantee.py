@@ -11,6 +11,7 @@ from eennc.policy import guarantee as tested
 from eennc.policy.candidates import candidates, divide, more_careful, worse_from
 from eennc.policy.certificate import Guarantee
 from eennc.policy.evaluate import evaluate
+from eennc.policy.goal import Goal
 from eennc.policy.guarantee import guaranteed
 from eennc.policy.risk_tests import binomial_upper, paired_p_value
 from eennc.policy.solve import solve
@@ -24,11 +25,11 @@ COSTS = made_costs(2)
 
 def fit(part: ScoreTable, limit: float, known: Policy | None) -> Policy:
     temperatures = None if known is None else known.temperatures
-    return solve(part, COSTS, limit=limit, statistic="upper95", fitted=temperatures, thorough=False)
+    return solve(part, COSTS, Goal(limit, statistic="upper95"), fitted=temperatures, thorough=False)
 
 
 def balanced(part: ScoreTable, limit: float, known: Policy | None) -> Policy:
-    return solve(part, COSTS, limit=limit, metric="balanced-accuracy", statistic="upper95", thorough=False)
+    return solve(part, COSTS, Goal(limit, "balanced-accuracy", "upper95"), thorough=False)
 
 
 def losses(table: ScoreTable, policy: Policy) -> np.ndarray:
@@ -248,7 +249,7 @@ def test_weights(population: ScoreTable) -> None:
 
 def test_one_threshold_is_lowered_and_not_several(population: ScoreTable) -> None:
     def apart(part: ScoreTable, limit: float, known: Policy | None) -> Policy:
-        return solve(part, COSTS, limit=limit, statistic="upper95", family="per-exit", solver="descent", steps=20)
+        return solve(part, COSTS, Goal(limit, statistic="upper95"), family="per-exit", solver="descent", steps=20)
 
     few = population.rows(np.arange(800))
     for method in ("ucb", "crc"):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_tables import made_costs, made_table
 
+from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
 from eennc.policy.solvers.branch import solve_branching
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value
