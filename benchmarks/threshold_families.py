@@ -1,6 +1,6 @@
 """Which family of thresholds does best on new data: random re-splits of the real networks' score tables.
 
-    python benchmarks/score_tables.py OUT                          # the tables, once
+    python benchmarks/real_tables.py OUT                          # the tables, once
     python benchmarks/threshold_families.py --tables OUT --splits 200 --keep OUT/splits speech ecg
 
 The samples of calibration and test are pooled and divided again at random: by whole groups where the data has them,
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from real_tables import load_tables
 
-from benchmarks.score_tables import load_tables
 from eennc.policy.choice import FAMILIES, Family, lowered
 from eennc.policy.evaluate import evaluate
 from eennc.policy.families import Settings, choose_family, folds_of
@@ -164,7 +164,7 @@ def main() -> None:
     """Run the re-splits that are asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="+", help="tables, by the names of their files")
-    parser.add_argument("--tables", type=Path, required=True, help="the folder that score_tables.py wrote")
+    parser.add_argument("--tables", type=Path, required=True, help="the folder that real_tables.py wrote")
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="the first re-split's seed")
     parser.add_argument("--sizes", type=int, nargs="+", default=[2500, 500], help="most samples for calibration")

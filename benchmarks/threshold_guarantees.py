@@ -1,6 +1,6 @@
 """Do the guarantees hold, and what do they cost: the tables of docs/guarantees.md.
 
-    python benchmarks/score_tables.py TABLES ecg speech resnet20 resnet56
+    python benchmarks/real_tables.py TABLES ecg speech resnet20 resnet56
     python benchmarks/threshold_guarantees.py --tables TABLES         # some minutes a case
     python benchmarks/threshold_guarantees.py --needed                # how many samples, at once
 
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from real_tables import load_tables
 
-from benchmarks.score_tables import load_tables
 from eennc.policy.certificate import Guarantee, Method
 from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal

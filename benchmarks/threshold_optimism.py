@@ -1,6 +1,6 @@
 """How much thresholds flatter themselves on the samples that chose them, by the number of those samples.
 
-    python benchmarks/score_tables.py TABLES
+    python benchmarks/real_tables.py TABLES
     python benchmarks/threshold_optimism.py TABLES [--draws 40]       # some minutes
 
 Calibration sets of each size are drawn from both splits together, without replacement; the rest is new data. Optimism
@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from score_tables import load_tables
+from real_tables import load_tables
 
 from eennc.policy.achieved import achieved
 from eennc.policy.choice import Family

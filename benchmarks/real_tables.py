@@ -1,6 +1,6 @@
 """Score tables of the real networks: what the threshold benchmarks run on.
 
-    python benchmarks/score_tables.py OUT speech ecg      # OUT/speech.npz, OUT/ecg.npz; trains heads, some minutes
+    python benchmarks/real_tables.py OUT speech ecg      # OUT/speech.npz, OUT/ecg.npz; trains heads, some minutes
 
 Needs the data folder (../shared/data, or $EENNC_DATA) and, for CIFAR-10, Pillow.
 """
