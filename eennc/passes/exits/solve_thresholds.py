@@ -17,7 +17,7 @@ from eennc.passes.cost import annotate
 from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import one_rule, score_tables
-from eennc.passes.exits.set_rule import set_rule
+from eennc.passes.exits.set_rule import forget_figures, set_rule
 from eennc.policy.quantisation import FloatTables, compare
 from eennc.policy.statistics import SLACK, Metric, Statistic
 from eennc.policy.summary import TIED, OperatingPoint, operating_point, summarise
@@ -71,6 +71,10 @@ class SolveThresholds(Pass):
     def __post_init__(self) -> None:
         if NORMAL in self.points:
             raise ValueError(f"points: '{NORMAL}' is the one of limit")
+        for name in self.points:
+            # it stands on command lines, in messages and in comments of C
+            if not name or name != name.strip() or not name.isprintable():
+                raise ValueError(f"points: {name!r} is no name")
         if self.rule == STREAM:
             raise ValueError(f"rule: the thresholds of {STREAM} are chosen by solve-stream")
         if self.thresholds == "shared" and self.solver in ("exact", "descent"):
@@ -81,7 +85,7 @@ class SolveThresholds(Pass):
         copy = module.copy()
         if self.rule is not None:
             set_rule(copy, self.rule)
-        one_rule(exits_of(copy.main))
+        self._check_patience(one_rule(exits_of(copy.main)))
         for exit in exits_of(copy.main):
             exit.attrs["points"] = (exit.threshold,) * len(self.points)
         self._name(copy, tuple(self.points))
@@ -95,10 +99,10 @@ class SolveThresholds(Pass):
             raise UserError("solve-thresholds: the module is segmented already", hint="put it before form-segments")
         if self.rule is not None:
             set_rule(module, self.rule)
+        forget_figures(ctx)
         tables = score_tables(module, ctx)
         patient = isinstance(tables.calibration, PatienceTable)
-        if patient and (self.thresholds != "shared" or self.solver != "auto"):
-            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
+        self._check_patience(tables.calibration.rule)
 
         def solve_for(limit: float, known: Policy | None = None, among: Tables = tables) -> Policy:
             if isinstance(among.calibration, PatienceTable):
@@ -170,6 +174,10 @@ class SolveThresholds(Pass):
         ctx.results.put(policy)
         ctx.results.put(summary)
         return True
+
+    def _check_patience(self, rule: Rule) -> None:
+        if rule == "patience" and (self.thresholds != "shared" or self.solver != "auto"):
+            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
 
     @staticmethod
     def _name(module: Module, points: tuple[str, ...]) -> None:
