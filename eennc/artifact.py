@@ -95,7 +95,7 @@ class Manifest:
     the model's input that takes a point's number, None where there is nothing to choose. state_input: the one that
     takes the class that was answered to the sample before, None where no exit looks at it. build: a digest of `files`,
     which says whose counts `eennc check` is given.
-    Raises ValueError for a file name that leads out of the folder.
+    Raises ValueError for a file name that leads out of the folder, and for points that do not fit the exits.
     """
 
     schema: int
@@ -125,6 +125,13 @@ class Manifest:
                 continue
             if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
                 raise ValueError(f"'{name}' is not the name of a file in the folder")
+        exits = len(self.exits)
+        if len({point.name for point in self.points}) < len(self.points):
+            raise ValueError("points: two have one name")
+        for point in self.points:
+            counts = point.calibration
+            if len(point.thresholds) != exits or (counts is not None and (len(counts) != exits + 1 or min(counts) < 0)):
+                raise ValueError(f"points: '{point.name}' does not fit {exits} exits")
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from eennc.artifact import (
     SCHEMA,
     ExitSpec,
     Manifest,
+    PointSpec,
     TensorSpec,
     check_replaceable,
     hash_files,
@@ -46,6 +47,23 @@ MANIFEST = Manifest(
 def changed(folder: Path, **entries: object) -> None:
     content = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**content, **entries}))
+
+
+def test_points_that_do_not_fit_the_exits_are_refused(tmp_path: Path) -> None:
+    good = PointSpec("normal", (0.5, math.inf), (3, 2, 1))
+    write_manifest(dataclasses.replace(MANIFEST, points=(good,)), tmp_path)
+    assert read_manifest(tmp_path).points == (good,)
+    for name, thresholds, calibration in (
+        ("saver", [0.5], None),
+        ("saver", [0.5, "inf"], [1, 2]),
+        ("saver", [0.5, "inf"], [1, 2, -3]),
+        ("normal", [0.5, "inf"], None),
+    ):
+        point = {"name": name, "thresholds": thresholds, "calibration": calibration}
+        changed(tmp_path, points=[dataclasses.asdict(good) | {"thresholds": [0.5, "inf"]}, point])
+        with pytest.raises(UserError, match="points: ") as caught:
+            read_manifest(tmp_path)
+        assert caught.value.hint == "compile the model again"
 
 
 def test_a_manifest_comes_back_as_it_was(tmp_path):

@@ -345,6 +345,8 @@ class TestCheck:
             ("{}", "not a file of counts"),
             (json.dumps({"counts": good}), "not a file of counts"),
             (json.dumps({"build": "0" * 16, "counts": {"normal": good}}), "counts of another build"),
+            (json.dumps({"counts": {"normal": good}, "schema": 2}), "counts of schema 2: this eennc reads 1"),
+            (json.dumps({"counts": {"normal": good}, "schema": "1"}), "counts of schema '1'"),
             (json.dumps({"counts": {"saver": good}}), "unknown operating point 'saver'"),
             (counts([*good, 1]), f"has {len(good) + 1} counts; the build has {len(good) - 1} exits"),
             (counts([-1, *good[1:]]), "whole numbers from 0 on"),
@@ -361,6 +363,7 @@ class TestCheck:
             assert message in err
             assert err.count("error:") == 1
         assert "no such file" in command("check", "build", "--counts", "gone.json")[2]
+        assert "build: error: not readable: Is a directory" in command("check", "build", "--counts", "build")[2]
         counted.write_text(counts(good))
         for option, message in (
             (("--level", "1"), "between 0 and 1"),

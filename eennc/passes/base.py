@@ -29,6 +29,11 @@ class Results:
         """Keep `thing`, in the place of an earlier one of its type."""
         self._found[type(thing)] = thing
 
+    def drop(self, *kinds: type[Any]) -> None:
+        """Forget the things of these types: they are true no longer."""
+        for kind in kinds:
+            self._found.pop(kind, None)
+
     def get(self, kind: type[T]) -> T:
         """The thing of this type; raises UserError where no pass has put one."""
         if kind not in self._found:

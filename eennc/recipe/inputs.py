@@ -55,12 +55,17 @@ def check_needs(passes: Sequence[Pass], requirements: Sequence[tuple[Requirement
                 raise UserError(
                     f"the {name} data have no labels, which {p.name} needs", hint="add an array 'y' of class numbers"
                 )
+    deciding = [p for p in passes if p.ensures & {"thresholds", "stream-thresholds"}]
+    solved = bool(deciding) and "thresholds" in deciding[-1].ensures and "calibration" in deciding[-1].needs
     for requirement, place in requirements:
-        if not any("thresholds" in p.ensures for p in passes):
+        if not solved:
+            why = f"the last thresholds are those of {deciding[-1].name}" if deciding else "no pass solves thresholds"
             raise UserError(
-                f"'{requirement.quantity}' is required, but no pass solves thresholds",
+                f"'{requirement.quantity}' is required, but {why}",
                 place=place,
-                hint="put solve-thresholds among the passes; what solve-stream reaches cannot be required",
+                hint="put solve-thresholds behind it: what set-rule and solve-stream reach cannot be required"
+                if deciding
+                else "put solve-thresholds among the passes",
             )
         if getattr(data, requirement.split) is None:
             raise UserError(

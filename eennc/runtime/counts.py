@@ -30,15 +30,17 @@ def write_counts(manifest: Manifest, counts: Mapping[str, Sequence[int]], path: 
 def read_counts(path: Path, manifest: Manifest, point: str) -> tuple[int, ...]:
     """The counts [K + 1] of an operating point of this build.
 
-    Raises UserError for a file that is none, for counts of another build, of other exits, below 0, or at the end of a
-    counter of 32 bits, and where nothing was counted.
+    Raises UserError for a file that is none or of another schema, for counts of another build, of other exits, below 0,
+    or at the end of a counter of 32 bits, and where nothing was counted.
     """
     place = Place(str(path))
     names = [spec.name for spec in manifest.points]
     if point not in names:
         raise unknown("operating point", point, names)
     found = _mapping(path)
-    build, by_point = found.get("build"), found.get("counts")
+    build, by_point, schema = found.get("build"), found.get("counts"), found.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise UserError(f"counts of schema {schema!r}: this eennc reads {SCHEMA}", place=place, hint="update eennc")
     if build is not None and build != manifest.build:
         raise UserError(
             f"these are counts of another build: '{build}', this one is '{manifest.build}'",
@@ -67,6 +69,8 @@ def _mapping(path: Path) -> dict[str, object]:
         found: object = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError("no such file", place=Place(str(path))) from None
+    except OSError as error:
+        raise UserError(f"not readable: {error.strerror}", place=Place(str(path))) from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"not readable as JSON: {error}", place=Place(str(path))) from None
     return cast("dict[str, object]", found) if isinstance(found, dict) else {}

@@ -12,6 +12,9 @@ from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
 from eennc.ir.rules import CLASS_THRESHOLDS, FORMS, Rule
 from eennc.passes.base import Context, Pass
+from eennc.policy.stream_table import StreamSummary
+from eennc.policy.summary import Summary
+from eennc.policy.table import Policy, Tables
 from eennc.support.diagnostics import UserError
 
 
@@ -29,6 +32,11 @@ def set_rule(module: Module, rule: Rule) -> None:
         if exit.rule != rule:
             exit.attrs.update(rule=rule, threshold=math.inf, temperature=1.0, class_thresholds=(), points=())
             module.attributes.pop("points", None)
+
+
+def forget_figures(ctx: Context) -> None:
+    """Before thresholds are changed: what was found out about others is not reported with them."""
+    ctx.results.drop(Tables, Policy, Summary, StreamSummary)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class SetRule(Pass):
         """Set rule, threshold and temperature."""
         if module.stage == "segmented":
             raise UserError("set-rule: the module is segmented already", hint="put it before form-segments")
+        forget_figures(ctx)
         self._set(module)
         module.attributes.pop("points", None)
         return True

@@ -16,7 +16,7 @@ from eennc.passes.base import Context, Pass
 from eennc.passes.cost import annotate
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import score_tables
-from eennc.passes.exits.set_rule import set_rule
+from eennc.passes.exits.set_rule import forget_figures, set_rule
 from eennc.policy.statistics import Statistic
 from eennc.policy.stream_table import StreamSplit, StreamSummary, StreamTable
 from eennc.policy.table import ScoreTable
@@ -57,6 +57,7 @@ class SolveStream(Pass):
 
         if module.stage == "segmented":
             raise UserError("solve-stream: the module is segmented already", hint="put it before form-segments")
+        forget_figures(ctx)
         set_rule(module, STREAM)
         module.attributes.pop("points", None)
         for exit in exits_of(module.main):

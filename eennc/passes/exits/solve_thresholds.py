@@ -17,7 +17,7 @@ from eennc.passes.cost import annotate
 from eennc.passes.exits.patience import PatienceTable, solve_patience
 from eennc.passes.exits.prune import remove_exits
 from eennc.passes.exits.scoring import one_rule, score_tables
-from eennc.passes.exits.set_rule import set_rule
+from eennc.passes.exits.set_rule import forget_figures, set_rule
 from eennc.passes.target import Target
 from eennc.policy.certificate import Guarantee
 from eennc.policy.choice import FAMILIES, Family, FamilyChoice
@@ -101,6 +101,10 @@ class SolveThresholds(Pass):
     def __post_init__(self) -> None:
         if NORMAL in self.points:
             raise ValueError(f"points: '{NORMAL}' is the one of limit")
+        for name in self.points:
+            # it stands on command lines, in messages and in comments of C
+            if not name or name != name.strip() or not name.isprintable():
+                raise ValueError(f"points: {name!r} is no name")
         if (self.objective == "weighted-sum") != (self.price is not None):
             raise ValueError("price: is for objective: weighted-sum, which needs it")
         if self.objective == "best-accuracy" and self.max_mean_cost is None:
@@ -146,7 +150,7 @@ class SolveThresholds(Pass):
         copy = module.copy()
         if self.rule is not None:
             set_rule(copy, self.rule)
-        self._check_patience(one_rule(exits_of(copy.main)) == "patience")
+        self._check_patience(one_rule(exits_of(copy.main)))
         for exit in exits_of(copy.main):
             exit.attrs["points"] = (exit.threshold,) * len(self.points)
             if self.thresholds == "per-class":
@@ -171,9 +175,10 @@ class SolveThresholds(Pass):
             raise UserError("solve-thresholds: the module is segmented already", hint="put it before form-segments")
         if self.rule is not None:
             set_rule(module, self.rule)
+        forget_figures(ctx)
         tables = score_tables(module, ctx, self.cost)
         patient = isinstance(tables.calibration, PatienceTable)
-        self._check_patience(patient)
+        self._check_patience(tables.calibration.rule)
         choice = None
         chosen = not patient and self.solver != "independent" and tables.calibration.exits > 0
         if chosen and self.guarantee is None:
@@ -267,15 +272,15 @@ class SolveThresholds(Pass):
         ctx.results.put(summary)
         return True
 
+    def _check_patience(self, rule: Rule) -> None:
+        if rule == "patience" and (self.thresholds not in ("auto", "shared") or self.solver != "auto"):
+            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
+
     @staticmethod
     def _name(module: Module, points: tuple[str, ...]) -> None:
         module.attributes.pop("points", None)
         if points:
             module.attributes["points"] = points
-
-    def _check_patience(self, patient: bool) -> None:
-        if patient and (self.thresholds not in ("auto", "shared") or self.solver != "auto"):
-            raise UserError("solve-thresholds: patience is one number of exits", hint="leave out thresholds and solver")
 
     def _choose(self, tables: Tables, module: Module, ctx: Context) -> FamilyChoice:
         """The family, of those that the backend can write, and what to expect of it."""

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt
 
+from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import Op, VerifyError
 from eennc.ir.ops.add import Add
@@ -120,7 +121,9 @@ class QuantizeInt8(Pass):
     def _keep_float_scores(self, module: Module, ctx: Context) -> None:
         """For the report, which sets float beside int8."""
         labelled = ctx.data.calibration is not None and ctx.data.calibration.y is not None
-        if labelled and "scores" in module.attributes:
+        # no table shows what a stream's exits do
+        streams = any(exit.streams for exit in exits_of(module.main))
+        if labelled and "scores" in module.attributes and not streams:
             ctx.results.put(FloatTables(score_tables(module, ctx)))
 
 

@@ -17,10 +17,13 @@ from eennc.ir.cuts import exits_of
 from eennc.ir.graph import Module
 from eennc.ir.interpreter import run_stream
 from eennc.ir.rules import STREAM
+from eennc.ir.verifier import verify
 from eennc.passes.base import Context, Results
 from eennc.passes.exits.solve_stream import SolveStream
 from eennc.passes.exits.solve_thresholds import SolveThresholds
 from eennc.passes.exits.train_exits import TrainExits
+from eennc.passes.quantise.calibrate import Calibrate
+from eennc.passes.quantise.quantize_int8 import QuantizeInt8
 from eennc.policy.stream_table import StreamSummary
 from eennc.support.diagnostics import UserError
 
@@ -119,9 +122,48 @@ def test_what_cannot_be_written_is_refused_before_anything_is_solved(
     assert not list(tmp_path.iterdir())
 
 
-def test_what_it_reaches_cannot_be_required(trained: tuple[Module, Context], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("passes", "message"),
+    [
+        ("solve-stream", "the last thresholds are those of solve-stream"),
+        ("solve-thresholds, solve-stream", "the last thresholds are those of solve-stream"),
+        ("solve-thresholds, set-rule: {rule: margin, threshold: 1}", "the last thresholds are those of set-rule"),
+        ("annotate-cost", "no pass solves thresholds"),
+    ],
+)
+def test_what_is_not_solved_for_cannot_be_required(
+    trained: tuple[Module, Context], passes: str, message: str, tmp_path: Path
+) -> None:
     recipe = tmp_path / "passes.yaml"
-    recipe.write_text("passes: [solve-stream]\nrequire: {mean_macs: {max: 1.0}}\n")
-    with pytest.raises(UserError, match="no pass solves thresholds") as error:
+    recipe.write_text(f"passes: [{passes}]\nrequire: {{mean_macs: {{max: 1.0}}}}\n")
+    with pytest.raises(UserError, match=f"'mean_macs' is required, but {message}") as error:
         compile(trained[0], passes=recipe, output=tmp_path / "b", data=trained[1].data, cache=tmp_path / "cache")
-    assert "solve-stream" in (error.value.hint or "")
+    assert str(error.value.place).endswith("passes.yaml:2:11")
+    assert "solve-thresholds" in (error.value.hint or "")
+
+
+def test_only_the_last_thresholds_are_reported(trained: tuple[Module, Context], tmp_path: Path) -> None:
+    module, ctx = trained
+    margin = "set-rule{rule=margin,threshold=1}"
+    for passes, kept in (
+        ("solve-thresholds{limit=0.1},solve-stream{limit=0.1}", "stream"),
+        ("solve-stream{limit=0.1},solve-thresholds{limit=0.1,rule=margin}", "result"),
+        (f"solve-thresholds{{limit=0.1}},{margin}", ""),
+        (f"solve-stream{{limit=0.1}},{margin}", ""),
+    ):
+        output = tmp_path / "build"
+        compiled = compile(module, passes=passes, output=output, data=ctx.data, cache=tmp_path / "cache")
+        assert [name for name in ("result", "stream") if compiled.report[name]] == [kept] * bool(kept)
+        assert compiled.manifest is not None
+        assert (compiled.manifest.points[0].calibration is None) == (not kept)
+
+
+def test_a_network_is_quantised_after_it_was_solved_for_a_stream(trained: tuple[Module, Context]) -> None:
+    module, ctx = solved(trained, limit=0.3)
+    assert exits_of(module.main)
+    for p in (Calibrate(), QuantizeInt8()):
+        p.run(module, ctx)
+    # other numbers need other thresholds
+    assert {(exit.rule, exit.threshold) for exit in exits_of(module.main)} == {("margin", np.inf)}
+    assert SolveStream(limit=0.3).run(module, ctx)
+    verify(module)

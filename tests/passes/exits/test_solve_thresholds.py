@@ -157,6 +157,8 @@ def test_patience_keeps_the_exits_that_it_counts(trained: tuple[Module, Context]
     assert not any("tell them apart" in text for text in ctx.progress.texts)
     with pytest.raises(UserError, match="patience is one number of exits"):
         solved(trained, rule="patience", thresholds="per-exit")
+    with pytest.raises(UserError, match="patience is one number of exits"):
+        SolveThresholds(rule="patience", thresholds="per-exit").preview(trained[0])
 
 
 def test_operating_points_are_other_thresholds_for_the_exits_that_stay(trained: tuple[Module, Context]) -> None:
@@ -202,6 +204,9 @@ def test_thresholds_of_a_stream_are_not_for_this_pass(trained: tuple[Module, Con
 def test_the_limits_own_point_has_its_name() -> None:
     with pytest.raises(ValueError, match="'normal' is the one of limit"):
         SolveThresholds(points={"normal": 0.1})
+    for name in ("", " saver", "a\nb", "a\0"):
+        with pytest.raises(ValueError, match="is no name"):
+            SolveThresholds(points={name: 0.1})
 
 
 def test_goals_through_the_pass(trained: tuple[Module, Context]) -> None:

@@ -29,7 +29,7 @@ from eennc.policy.table import Policy, Tables
 from eennc.support.diagnostics import UserError
 from eennc.support.instruments import Silent
 
-ACCURATE: dict[str, Any] = {"limit": None, "objective": "best-accuracy", "max_mean_macs": 0.95, "statistic": "point"}
+ACCURATE: dict[str, Any] = {"limit": None, "objective": "best-accuracy", "max_mean_cost": 0.95, "statistic": "point"}
 
 
 class Notes(Silent):
