@@ -102,6 +102,8 @@ def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:
         lines += ["", *_recall(shown, labels)]
     if summary.families is not None:
         lines += ["", *_families(summary.families, summary)]
+    if summary.gap is not None:
+        lines += ["", _proven(summary.gap, summary.grid_gap)]
     if summary.certificate is not None:
         lines += ["", *_guarantee(summary.certificate)]
     return [*lines, ""]
@@ -115,6 +117,13 @@ def _guarantee(certificate: Certificate) -> list[str]:
     elif certificate.bound is not None:
         lines.append(f"  {certificate.method}: {points(certificate.bound)} points on {units}")
     return lines
+
+
+def _proven(gap: float, grid_gap: float | None) -> str:
+    """How far from the optimum thresholds can be."""
+    on_grid = "none on the grid" if gap == 0 else f"on the grid at most {percent(gap)} less"
+    beyond = "" if grid_gap is None else f", any thresholds at most {percent(grid_gap)} less"
+    return f"proven on calibration: of thresholds that keep the limit {on_grid} cost{'s less' * (gap == 0)}{beyond}"
 
 
 def _families(choice: FamilyChoice, summary: Summary) -> list[str]:

@@ -113,9 +113,9 @@ class OperatingPoint:
 class Summary:
     """The whole result. cost: what the thresholds were solved for and the front saves. cost_saved: the share of it that
     is saved, by split. static_place: where the best static cut ends, None for the whole network. recommended: how many
-    calibration samples would do (`recommended_samples`), None without a limit or exits. certificate: what holds
-    on new data, where that was asked for. families: which one
-    the thresholds are of, and what to expect of new data; None where there is one way only.
+    calibration samples would do (`recommended_samples`), None without a limit or exits. certificate: what holds on new
+    data, where that was asked for. solver, gap, grid_gap: as of `Policy`. families: which one the thresholds are of,
+    and what to expect of new data; None where there is one way only.
     """
 
     metric: Metric
@@ -124,6 +124,8 @@ class Summary:
     cost: CostMetric
     cost_saved: dict[str, float]
     solver: str
+    gap: float | None
+    grid_gap: float | None
     static_place: str | None
     calibration: SplitSummary
     test: SplitSummary | None
@@ -161,6 +163,8 @@ def summarise(
             if table is not None
         },
         solver=policy.solver,
+        gap=policy.gap,
+        grid_gap=policy.grid_gap,
         static_place=None if static is None else tables.places[static],
         calibration=calibration,
         test=None if test is None else _split(test, tables, policy, metric, static),
