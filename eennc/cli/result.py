@@ -15,6 +15,9 @@ from eennc.policy.requirements import Verdict
 from eennc.policy.statistics import Loss
 from eennc.policy.summary import ExitRow, Outcome, SplitSummary, Summary
 
+TELLING = 0.05
+"""Gaps above this are in report.json, but say nothing to a reader."""
+
 
 def result_text(compiled: Compiled, model: str, output: str, backend: str) -> str:
     """What goes to stdout, with a newline at the end."""
@@ -102,7 +105,7 @@ def _summary(summary: Summary, labels: tuple[object, ...]) -> list[str]:
         lines += ["", *_recall(shown, labels)]
     if summary.families is not None:
         lines += ["", *_families(summary.families, summary)]
-    if summary.gap is not None:
+    if summary.gap is not None and summary.gap <= TELLING:
         lines += ["", _proven(summary.gap, summary.grid_gap)]
     if summary.certificate is not None:
         lines += ["", *_guarantee(summary.certificate)]
@@ -121,9 +124,9 @@ def _guarantee(certificate: Certificate) -> list[str]:
 
 def _proven(gap: float, grid_gap: float | None) -> str:
     """How far from the optimum thresholds can be."""
-    on_grid = "none on the grid" if gap == 0 else f"on the grid at most {percent(gap)} less"
-    beyond = "" if grid_gap is None else f", any thresholds at most {percent(grid_gap)} less"
-    return f"proven on calibration: of thresholds that keep the limit {on_grid} cost{'s less' * (gap == 0)}{beyond}"
+    on_grid = "none on the same grid saves more" if gap == 0 else f"one on the same grid saves at most {gap:.2%} more"
+    beyond = "" if grid_gap is None else f", any others at most {grid_gap:.2%}"
+    return f"proven of these thresholds on calibration: {on_grid}{beyond}, of their mean cost"
 
 
 def _families(choice: FamilyChoice, summary: Summary) -> list[str]:
