@@ -168,7 +168,7 @@ def summarise(
         static_place=None if static is None else tables.places[static],
         calibration=calibration,
         test=None if test is None else _split(test, tables, policy, metric, static),
-        front=pareto_front(tables, goal, solve_for),
+        front=pareto_front(tables, goal, lambda other: policy if other == goal else solve_for(other)),
         recommended=recommended_samples(lost, calibration.samples, goal.limit) if goal.limit and exits else None,
     )
 
