@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eennc.policy.calibration import expected_calibration_error
+from eennc.policy.calibration import BINS, expected_calibration_error
 from eennc.policy.choice import FamilyChoice
 from eennc.policy.evaluate import evaluate, limits_met
 from eennc.policy.goal import Goal
@@ -124,7 +124,8 @@ class OperatingPoint:
 @dataclass(frozen=True)
 class Summary:
     """The whole result. static_place: where the best static cut ends, None for the whole network. families: which one
-    the thresholds are of, and what to expect on new data; None where there is one way only.
+    the thresholds are of, and what to expect on new data; None where there is one way only. calibration_bins: the
+    number of bins, of equal width, that calibration errors are taken over.
     """
 
     metric: Metric
@@ -137,6 +138,7 @@ class Summary:
     curve: tuple[CurvePoint, ...]
     points: tuple[OperatingPoint, ...] = ()
     families: FamilyChoice | None = None
+    calibration_bins: int = BINS
 
 
 def summarise(

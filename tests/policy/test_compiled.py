@@ -39,8 +39,8 @@ def test_machine_code_is_not_older_than_the_functions_built_into_it(tmp_path: Pa
     shutil.copytree(Path(eennc.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     helper = package / "policy/solvers/problem.py"
     found = []
-    for edit in ("        return loss", "        return loss + 100"):
-        helper.write_text(helper.read_text().replace("        return loss\n", f"{edit}\n"))
+    for edit in ("    return worst", "    return worst + 100"):
+        helper.write_text(helper.read_text().replace("    return worst\n", f"{edit}\n"))
         done = subprocess.run(
             [sys.executable, "-c", SOLVE.replace(".solver", ".thresholds"), str(Path(__file__).parent)],
             env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)},
