@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from eennc.policy.table import Floats, Ints, ScoreTable
 
+BINS = 15
+"""Of equal width, for the calibration error, as Guo et al. have them."""
 LIMITS = (0.05, 20.0)
 """Temperatures are looked for between these."""
 
@@ -38,7 +40,7 @@ def temperature(logits: Floats, labels: Ints, weights: Floats) -> float:
 
 
 def expected_calibration_error(
-    confidence: NDArray[np.float32], correct: NDArray[np.bool_], weights: Floats, bins: int = 15
+    confidence: NDArray[np.float32], correct: NDArray[np.bool_], weights: Floats, bins: int = BINS
 ) -> float:
     """How far confidence is from accuracy: the mean over `bins` bins of equal width on [0, 1] of the difference between
     their means, by what the samples in them count (Guo et al. 2017). weights add up to 1.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eennc.policy.calibration import expected_calibration_error
+from eennc.policy.calibration import BINS, expected_calibration_error
 from eennc.policy.certificate import Certificate
 from eennc.policy.choice import FamilyChoice
 from eennc.policy.evaluate import evaluate, limits_met
@@ -115,7 +115,8 @@ class Summary:
     is saved, by split. static_place: where the best static cut ends, None for the whole network. recommended: how many
     calibration samples would do (`recommended_samples`), None without a limit or exits. certificate: what holds on new
     data, where that was asked for. solver, gap, grid_gap: as of `Policy`. families: which one the thresholds are of,
-    and what to expect of new data; None where there is one way only.
+    and what to expect of new data; None where there is one way only. calibration_bins: how many, of equal width,
+    calibration errors are taken over.
     """
 
     metric: Metric
@@ -134,6 +135,7 @@ class Summary:
     points: tuple[OperatingPoint, ...] = ()
     certificate: Certificate | None = None
     families: FamilyChoice | None = None
+    calibration_bins: int = BINS
 
 
 def summarise(
