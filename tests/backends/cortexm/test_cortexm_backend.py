@@ -22,7 +22,7 @@ from eennc.ir.graph import Graph, Module
 from eennc.ir.interpreter import run_module
 from eennc.ir.op import Origin
 from eennc.ir.ops.opaque import Opaque
-from eennc.ir.rules import CLASS_THRESHOLDS, FORMS
+from eennc.ir.rules import CLASS_THRESHOLDS, FORMS, STREAM
 from eennc.ir.types import TensorType
 from eennc.ir.values import Argument
 from eennc.passes.base import Context
@@ -343,10 +343,14 @@ def test_hostile_names_give_the_same_code(name: str, tmp_path: Path) -> None:
 
 
 def all_rules(scale: float | None) -> Module:
-    """An exit of each rule, one with thresholds by class."""
+    """An exit of each rule, two with thresholds by class, at two operating points."""
     forms = [form for form in FORMS["float" if scale is None else "int8"] if form != CLASS_THRESHOLDS]
     exits = [{"rule": rule, "threshold": 2.0} for rule in forms]
-    return bare(3, [*exits, {"rule": "margin", "threshold": 0.0, "class_thresholds": [1.0, 2.0, 3.0]}], scale)
+    by_class = {"threshold": 0.0, "class_thresholds": [1.0, 2.0, 3.0]}
+    exits += [{"rule": rule, **by_class} for rule in ("margin", STREAM)]
+    module = bare(3, [{**exit, "points": [1.0]} for exit in exits], scale)
+    module.attributes["points"] = ("saver",)
+    return module
 
 
 @pytest.mark.parametrize("rules", [True, False])
@@ -354,7 +358,7 @@ def all_rules(scale: float | None) -> Module:
 def test_clang_tidy_finds_nothing(integer: bool, rules: bool, network: Module, tmp_path: Path) -> None:
     tidy = compiler("clang-tidy")
     plain = network if integer else eenn(0, 2)
-    emit(all_rules(0.1 if integer else None) if rules else plain, tmp_path)
+    emit(all_rules(0.1 if integer else None) if rules else plain, tmp_path, counts=rules)
     done = subprocess.run([tidy, "--quiet", *sources(tmp_path), "--", "-std=c99"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
 
