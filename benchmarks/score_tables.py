@@ -60,7 +60,7 @@ def load_tables(path: Path) -> Tables:
                 split,
                 found[f"{split}_scores"],
                 found[f"{split}_labels"],
-                groups=found[groups] if groups in found else None,
+                groups=found.get(groups, None),
             )
 
         places = tuple(str(place) for place in found["places"])
