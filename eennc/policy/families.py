@@ -22,7 +22,7 @@ from eennc.support.diagnostics import UserError
 FOLDS = 5
 FEWEST_SAMPLES, FEWEST_GROUPS = 40, 3
 """Fewer than these are not divided into folds."""
-CAREFUL = 1.5
+CAREFUL = 1.0
 """Standard errors by which a family must lose less than one shared threshold, so that it is not chance."""
 GAIN = 0.5
 """Standard errors that a family must gain over one shared threshold."""
