@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from real_tables import load_tables
 
-from eennc.policy.choice import FAMILIES, Family, lowered
+from eennc.policy.choice import FAMILIES, Family
 from eennc.policy.evaluate import evaluate
 from eennc.policy.families import Settings, choose_family, folds_of
 from eennc.policy.goal import Goal
@@ -69,8 +69,8 @@ def one_split(calibration: ScoreTable, test: ScoreTable, costs: Costs, goal: Goa
     """Saving and loss on test of every family and of the default, and what the default expected."""
     found: dict[str, Any] = {}
 
-    def policy(family: Family, wanted: Goal) -> Policy:
-        return solve(calibration, costs, wanted, family=family, min_gain=MIN_GAIN, thorough=False)
+    def policy(family: Family) -> Policy:
+        return solve(calibration, costs, goal, family=family, min_gain=MIN_GAIN, thorough=False)
 
     def outcome(policy: Policy) -> tuple[float, float]:
         seen = evaluate(test, costs, policy)
@@ -78,11 +78,9 @@ def one_split(calibration: ScoreTable, test: ScoreTable, costs: Costs, goal: Goa
         return saved, loss_of(test, seen.correct, goal.metric).point
 
     for family in FAMILIES:
-        found[family] = outcome(policy(family, goal))
+        found[family] = outcome(policy(family))
     choice = choose_family(calibration, costs, goal, settings=Settings(min_gain=MIN_GAIN))
-    same = not choice.lowered
-    found[DEFAULT] = found[choice.family] if same else outcome(policy(choice.family, lowered(goal, choice.lowered)))
-    found["choice"], found["lowered"] = choice.family, choice.lowered
+    found[DEFAULT], found["choice"] = found[choice.family], choice.family
     if choice.expected is not None:
         loss = choice.expected.loss
         found["expected"] = (choice.expected.saved, loss.point, loss.lower, loss.upper)
@@ -122,7 +120,7 @@ def report(title: str, found: list[Any]) -> Iterator[str]:
             f"{100 * broken[:, i].mean():.1f} ± {100 * broken[:, i].std() / root:.1f} |"
         )
     chosen = ", ".join(f"{f} {sum(split['choice'] == f for split in found)}" for f in FAMILIES)
-    yield f"\nchosen: {chosen}; limits lowered in {sum(split['lowered'] > 0 for split in found)}"
+    yield f"\nchosen: {chosen}"
     expected = [(split["expected"], split[DEFAULT]) for split in found if "expected" in split]
     if expected:
         gap = np.array([e[1] - d[1] for e, d in expected])

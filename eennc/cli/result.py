@@ -143,8 +143,8 @@ def _families(choice: FamilyChoice, summary: Summary) -> list[str]:
     ]
     if len(choice.rows) == 1:
         return lines
-    rows = [["  so compared", "limit lowered by", "saved", "loss in points, 95 % interval"]]
-    rows += [[f"  {r.family}", points(r.lowered), percent(r.saved), _interval(r.loss)] for r in choice.rows]
+    rows = [["  so compared", "saved", "loss in points, 95 % interval"]]
+    rows += [[f"  {row.family}", percent(row.saved), _interval(row.loss)] for row in choice.rows]
     return [*lines, *columns(rows)]
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.achieved import achieved
 from eennc.policy.calibration import temperatures
-from eennc.policy.choice import FAMILIES, Family, FamilyChoice, FamilyRow, lowered
+from eennc.policy.choice import FAMILIES, Family, FamilyChoice, FamilyRow
 from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal
 from eennc.policy.requirements import Estimate, relative_macs
@@ -23,12 +22,12 @@ from eennc.support.diagnostics import UserError
 FOLDS = 5
 FEWEST_SAMPLES, FEWEST_GROUPS = 40, 3
 """Fewer than these are not divided into folds."""
-CAREFUL = 0.5
-"""Standard errors of the difference in loss that a family's limit is lowered by besides the difference."""
+CAREFUL = 1.0
+"""Standard errors by which a family must lose less than one shared threshold, so that it is not chance."""
 GAIN = 0.5
 """Standard errors that a family must gain over one shared threshold."""
 SAFE = 1.0
-"""Standard errors by which a loss below its limit is safe, so that losing more than a shared threshold does no harm."""
+"""Standard errors by which a loss below its limit is safe, so that the comparison of losses does not matter."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +54,21 @@ def choose_family(
     """The family of thresholds that reaches `goal` best on new data, as far as cross-validation inside `table` tells.
 
     Temperatures and thresholds are chosen on all folds but one and looked at on that one, for each fold (Stone 1974;
-    by whole groups, Roberts et al. 2017). A family that loses more there than one shared threshold gets limits that are
-    lowered by the difference and `CAREFUL` standard errors of it, and is tried again: so families are compared at the
-    same loss on new data. What may be lost without harm is not counted: a loss that is `SAFE` standard errors below its
-    limit. Taken is the family that gains most, if that is more than `GAIN` standard errors of the gain; else the shared
-    threshold.
+    by whole groups, Roberts et al. 2017). A family may be taken that loses less there than one shared threshold, by
+    `CAREFUL` standard errors of the paired difference: families that over-fit more gain much on calibration, and a
+    smaller margin would take them by chance. Or one whose loss is `SAFE` standard errors below its limit. Of these it
+    is the one that gains most, if that is more than `GAIN` standard errors of the gain; else the shared threshold.
 
     Of a single family the expected loss alone is found out. For best-accuracy families are compared by the cost under
     the limit that a shared threshold needs for the budget.
     """
     if why := too_few(table):
-        return FamilyChoice(families[0], 0.0, None, (), 0, False, why)
+        return FamilyChoice(families[0], None, (), 0, False, why)
     try:
         return _Comparison(table, costs, goal, settings).choose(families)
     except UserError:
         why = "some folds cannot reach the goal"
-        return FamilyChoice(_first_that_can(table, costs, goal, families, settings), 0.0, None, (), 0, False, why)
+        return FamilyChoice(_first_that_can(table, costs, goal, families, settings), None, (), 0, False, why)
 
 
 def _first_that_can(
@@ -161,18 +159,14 @@ class _Comparison:
     def choose(self, families: Sequence[Family]) -> FamilyChoice:
         """As `choose_family` says."""
         first = families[0]
-        reference = self.of(first, 0.0)
-        rows = [self.row(first, 0.0, reference)]
+        reference = self.of(first)
+        rows = [self.row(first, reference)]
         chosen, most, why = rows[0], 0.0, ""
         for family in families[1:]:
-            found, by = self.of(family, 0.0), 0.0
-            more = self.loses_more(reference, found, CAREFUL)
-            if more > 0 and self.gains(reference, found) > 0 and self.may_gain(first, family, more):
-                by = more
-                found = self.of(family, by)
-            rows.append(self.row(family, by, found))
+            found = self.of(family)
+            rows.append(self.row(family, found))
             gain = self.gains(reference, found)
-            if gain > most and self.loses_more(reference, found) <= 0:
+            if gain > most and self.loses_no_more(reference, found):
                 chosen, most = rows[-1], gain
                 why = f"gains {gain:.2%} over {first} out of fold, at no more loss"
         if len(families) == 1:
@@ -181,39 +175,27 @@ class _Comparison:
             why = f"no other family gains more than {GAIN:g} standard errors over it out of fold, at no more loss"
         expected = chosen
         if self.asked.objective == "best-accuracy":
-            expected = self.row(chosen.family, 0.0, self.of(chosen.family, 0.0, self.asked))
-        return FamilyChoice(
-            chosen.family,
-            0.0 if self.asked.objective == "best-accuracy" else chosen.lowered,
-            expected,
-            tuple(rows),
-            len(np.unique(self.fold)),
-            self.table.groups is not None,
-            why,
-        )
+            expected = self.row(chosen.family, self.of(chosen.family, self.asked))
+        folds = len(np.unique(self.fold))
+        return FamilyChoice(chosen.family, expected, tuple(rows), folds, self.table.groups is not None, why)
 
-    def of(self, family: Family, by: float, goal: Goal | None = None) -> OutOfFold:
-        """A family out of fold, its limits lowered."""
+    def of(self, family: Family, goal: Goal | None = None) -> OutOfFold:
+        """A family out of fold."""
 
         def fit(number: int, part: ScoreTable) -> Policy:
             if number not in self.fitted:
                 self.fitted[number] = temperatures(part)
-            return self._fit(family, lowered(goal or self.goal, by), part, self.fitted[number])
+            return self._fit(family, goal or self.goal, part, self.fitted[number])
 
         return out_of_fold(self.table, self.costs, self.fold, fit)
 
     def _fit(self, family: Family, goal: Goal, part: ScoreTable, fitted: tuple[float, ...]) -> Policy:
         return _fit(part, self.costs, goal, family, self.settings, fitted, self.table)
 
-    @cached_property
-    def _all(self) -> tuple[float, ...]:
-        """The temperatures on the whole table."""
-        return temperatures(self.table)
-
-    def row(self, family: Family, by: float, found: OutOfFold) -> FamilyRow:
+    def row(self, family: Family, found: OutOfFold) -> FamilyRow:
         """For the report."""
         saved = 1 - float(self.table.sample_weights @ found.macs) / max(int(self.costs.backbone[-1]), 1)
-        return FamilyRow(family, by, loss_of(self.table, found.correct, self.goal.metric), saved)
+        return FamilyRow(family, loss_of(self.table, found.correct, self.goal.metric), saved)
 
     def gains(self, reference: OutOfFold, found: OutOfFold) -> float:
         """By how much a family is better in what the objective makes least, in networks; 0 where that is less than
@@ -222,29 +204,17 @@ class _Comparison:
         gain = self._difference(reference, found)
         return gain.value if gain.value > GAIN * gain.standard_error else 0.0
 
-    def loses_more(self, reference: OutOfFold, found: OutOfFold, careful: float = 0.0) -> float:
-        """The most by which a family loses more than the reference in what a limit is on, and more than is safe; plus
-        `careful` standard errors of the difference.
-        """
-        table, worst = self.table, -1.0
+    def loses_no_more(self, reference: OutOfFold, found: OutOfFold) -> bool:
+        """Whether a family surely loses no more than the reference in what a limit is on, or safely little."""
+        table = self.table
         for one in self.goal.limits:
             for weights, strata in limit_rows(table, one.metric):
                 loss = paired_loss(table.correct[-1], found.correct, weights, table.groups, strata)
                 more = paired_loss(reference.correct, found.correct, weights, table.groups, strata)
-                over = loss.point + SAFE * loss.standard_error - one.limit
-                worst = max(worst, min(more.point + careful * more.standard_error, over))
-        return worst
-
-    def may_gain(self, first: Family, family: Family, by: float) -> bool:
-        """Whether a family with lowered limits is better than the first on the samples that choose. If it is not, it
-        will hardly be on others: costs over-fit much less than losses. Five times quicker than to look at all folds.
-        """
-
-        def score(family: Family, by: float) -> float:
-            found = self._fit(family, lowered(self.goal, by), self.table, self._all)
-            return achieved(self.table, self.costs, found, self.goal).score(self.goal)[0]
-
-        return score(family, by) < score(first, 0.0)
+                safe = loss.point + SAFE * loss.standard_error <= one.limit
+                if not safe and more.point + CAREFUL * more.standard_error > 0:
+                    return False
+        return True
 
     def _difference(self, reference: OutOfFold, found: OutOfFold) -> Estimate:
         macs: Floats = (reference.macs - found.macs).astype(np.float64)
@@ -258,5 +228,5 @@ class _Comparison:
 
     def _needed(self) -> float:
         """The limit on the loss that a shared threshold needs for the budget."""
-        found = self._fit("shared", self.goal, self.table, self._all)
+        found = self._fit("shared", self.goal, self.table, temperatures(self.table))
         return max(achieved(self.table, self.costs, found, self.goal).loss, 0.0)

@@ -5,7 +5,7 @@ import pytest
 from score_tables import made_costs, made_table
 
 from eennc.policy.calibration import temperatures
-from eennc.policy.choice import FAMILIES, lowered
+from eennc.policy.choice import FAMILIES
 from eennc.policy.evaluate import evaluate
 from eennc.policy.families import FOLDS, Settings, choose_family, folds_of
 from eennc.policy.goal import Goal
@@ -45,7 +45,7 @@ def test_expected_loss_is_that_of_folds_left_out() -> None:
     assert choice.expected is not None
     assert choice.expected.loss == loss_of(table, correct, "accuracy")
     assert choice.expected.saved == pytest.approx(1 - macs.mean() / COSTS.backbone[-1])
-    assert (choice.family, choice.lowered, choice.folds) == ("grouped", 0.0, FOLDS)
+    assert (choice.family, choice.folds) == ("grouped", FOLDS)
 
 
 def differing(n: int, seed: int) -> ScoreTable:
@@ -69,7 +69,7 @@ def test_a_family_that_pays_is_taken_and_one_that_does_not_is_not() -> None:
     saved = {row.family: row.saved for row in choice.rows}
     assert saved[choice.family] > saved["shared"] + 0.05
     new = differing(20_000, 1)
-    goal = choice.goal(Goal(0.01, statistic="upper95"))
+    goal = Goal(0.01, statistic="upper95")
     policy = solve(
         differing(1500, 0),
         costs,
@@ -96,7 +96,6 @@ def test_a_family_loses_no_more_out_of_fold_than_shared_or_than_is_safe(seed: in
     chosen = next(row for row in choice.rows if row.family == choice.family)
     assert chosen == choice.expected
     assert chosen.loss.point <= max(choice.rows[0].loss.point, goal.limits[0].limit) + 1e-9
-    assert all(row.lowered >= 0 for row in choice.rows)
     assert choice == choose_family(table, COSTS, goal, settings=Settings(seed=seed))
 
 
@@ -127,12 +126,6 @@ def test_other_goals(goal: Goal) -> None:
     assert choice.expected is not None
     assert choice.expected.family == choice.family
     assert -0.05 < choice.expected.loss.point < 0.4
-    policy = solve(table, COSTS, choice.goal(goal), family=choice.family)
+    policy = solve(table, COSTS, goal, family=choice.family)
     seen = evaluate(table, COSTS, policy)
     assert choice.expected.saved == pytest.approx(1 - seen.macs.mean() / COSTS.backbone[-1], abs=0.1)
-
-
-def test_lowered_limits() -> None:
-    goal = lowered(Goal(0.01, more=(Limit("worst-class", 0.05),)), 0.02)
-    assert [one.limit for one in goal.limits] == [0.0, pytest.approx(0.03)]
-    assert lowered(Goal(objective="weighted-sum", price=1.0), 0.02).limit is None

@@ -191,7 +191,7 @@ class SolveThresholds(Pass):
             return solve(
                 among.calibration,
                 among.solved,
-                goal if choice is None else choice.goal(goal),
+                goal,
                 family="per-exit" if choice is None else choice.family,
                 solver=self.solver,
                 steps=self.steps,

@@ -100,8 +100,7 @@ def test_the_default_is_chosen_and_reported(trained: tuple[Module, Context]) -> 
     assert any(text == f"thresholds: {choice.family}: {choice.why}" for text in ctx.progress.texts)
     assert choice.expected in choice.rows
     alone, fixed = solved(trained, thresholds=choice.family)
-    if not choice.lowered:
-        assert fixed.results.get(Policy) == policy
+    assert fixed.results.get(Policy) == policy
     of_one = fixed.results.get(Summary).families
     assert of_one is not None
     assert (len(of_one.rows), of_one.family) == (1, choice.family)
