@@ -141,10 +141,13 @@ def _families(choice: FamilyChoice, summary: Summary) -> list[str]:
         f"expected on new data: {_loss(expected.loss, summary)} lost at {percent(expected.saved)} saved, "
         f"by cross-validation on {choice.folds} {parts} of calibration",
     ]
-    if len(choice.rows) == 1:
+    if len(choice.rows) == 1 and choice.share == 1:
         return lines
-    rows = [["  so compared", "saved", "loss in points, 95 % interval"]]
-    rows += [[f"  {row.family}", percent(row.saved), _interval(row.loss)] for row in choice.rows]
+    shares = any(row.share != 1 for row in choice.rows)
+    rows = [["  so compared", *(["share of the limit"] if shares else []), "saved", "loss in points, 95 % interval"]]
+    for row in choice.rows:
+        share = ["none keeps it" if row.share is None else f"{row.share:g}"] if shares else []
+        rows.append([f"  {row.family}", *share, percent(row.saved), _interval(row.loss)])
     return [*lines, *columns(rows)]
 
 

@@ -15,12 +15,15 @@ FAMILIES: tuple[Family, ...] = ("shared", "grouped", "per-exit", "per-class")
 class FamilyRow:
     """A family on samples that had no part in choosing its thresholds, all folds together.
 
-    loss: in the goal's metric, with its interval. saved: share of the base network's MACs.
+    loss: in the goal's metric, with its interval. saved: share of the base network's cost. share: of the limits that
+    the thresholds were chosen under, so that the samples left out keep the limits; 1 where that was not asked for, None
+    where none is small enough, and no exit stays.
     """
 
     family: Family
     loss: Loss
     saved: float
+    share: float | None = 1.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class FamilyChoice:
     """The family to take.
 
     expected: what to expect of new data, None where there were no folds. rows: the families as they were compared.
-    folds: how many; grouped: whether of whole groups. why: in words.
+    folds: how many; grouped: whether of whole groups. why: in words. share: as of the family's row.
     """
 
     family: Family
@@ -37,3 +40,4 @@ class FamilyChoice:
     folds: int
     grouped: bool
     why: str
+    share: float | None = 1.0

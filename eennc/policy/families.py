@@ -15,7 +15,7 @@ from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal
 from eennc.policy.requirements import Estimate, relative_macs
 from eennc.policy.solve import solve
-from eennc.policy.statistics import limit_rows, loss_of, metric_weights, paired_loss
+from eennc.policy.statistics import SLACK, limit_rows, loss_of, metric_weights, paired_loss
 from eennc.policy.table import Costs, Floats, Ints, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
@@ -28,6 +28,8 @@ GAIN = 0.5
 """Standard errors that a family must gain over one shared threshold."""
 SAFE = 1.0
 """Standard errors by which a loss below its limit is safe, so that the comparison of losses does not matter."""
+SHARES = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1, 0.0)
+"""Shares of the limits that thresholds are chosen under until the samples left out keep the limits."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ def choose_family(
     `CAREFUL` standard errors of the paired difference: families that over-fit more gain much on calibration, and a
     smaller margin would take them by chance. Or one whose loss is `SAFE` standard errors below its limit. Of these it
     is the one that gains most, if that is more than `GAIN` standard errors of the gain; else the shared threshold.
+
+    Where limits are to be kept on held-out samples, each family is chosen under the largest of `SHARES` of the limits
+    with which the samples left out keep them, by their upper 95 % bound; losses need no comparison then.
 
     Of a single family the expected loss alone is found out. For best-accuracy families are compared by the cost under
     the limit that a shared threshold needs for the budget.
@@ -159,14 +164,14 @@ class _Comparison:
     def choose(self, families: Sequence[Family]) -> FamilyChoice:
         """As `choose_family` says."""
         first = families[0]
-        reference = self.of(first)
-        rows = [self.row(first, reference)]
+        share, reference = self.kept(first)
+        rows = [self.row(first, reference, share)]
         chosen, most, why = rows[0], 0.0, ""
         for family in families[1:]:
-            found = self.of(family)
-            rows.append(self.row(family, found))
+            share, found = self.kept(family)
+            rows.append(self.row(family, found, share))
             gain = self.gains(reference, found)
-            if gain > most and self.loses_no_more(reference, found):
+            if gain > most and (self.goal.held_out or self.loses_no_more(reference, found)):
                 chosen, most = rows[-1], gain
                 why = f"gains {gain:.2%} over {first} out of fold, at no more loss"
         if len(families) == 1:
@@ -177,7 +182,26 @@ class _Comparison:
         if self.asked.objective == "best-accuracy":
             expected = self.row(chosen.family, self.of(chosen.family, self.asked))
         folds = len(np.unique(self.fold))
-        return FamilyChoice(chosen.family, expected, tuple(rows), folds, self.table.groups is not None, why)
+        grouped = self.table.groups is not None
+        return FamilyChoice(chosen.family, expected, tuple(rows), folds, grouped, why, chosen.share)
+
+    def kept(self, family: Family) -> tuple[float | None, OutOfFold]:
+        """A family out of fold, and the share of the limits it was chosen under."""
+        for share in SHARES if self.goal.held_out else SHARES[:1]:
+            found = self.of(family, self.goal.scaled(share))
+            if not self.goal.held_out or self.keeps(found):
+                return share, found
+        base = np.full(len(self.table), self.costs.backbone[-1], np.int64)
+        return None, OutOfFold(self.table.correct[-1], base)
+
+    def keeps(self, found: OutOfFold) -> bool:
+        """Whether upper 95 % bounds of the loss keep all limits."""
+        table = self.table
+        return all(
+            paired_loss(table.correct[-1], found.correct, weights, table.groups, strata).upper95 <= one.limit + SLACK
+            for one in self.goal.limits
+            for weights, strata in limit_rows(table, one.metric)
+        )
 
     def of(self, family: Family, goal: Goal | None = None) -> OutOfFold:
         """A family out of fold."""
@@ -192,10 +216,10 @@ class _Comparison:
     def _fit(self, family: Family, goal: Goal, part: ScoreTable, fitted: tuple[float, ...]) -> Policy:
         return _fit(part, self.costs, goal, family, self.settings, fitted, self.table)
 
-    def row(self, family: Family, found: OutOfFold) -> FamilyRow:
+    def row(self, family: Family, found: OutOfFold, share: float | None = 1.0) -> FamilyRow:
         """For the report."""
         saved = 1 - float(self.table.sample_weights @ found.macs) / max(int(self.costs.backbone[-1]), 1)
-        return FamilyRow(family, loss_of(self.table, found.correct, self.goal.metric), saved)
+        return FamilyRow(family, loss_of(self.table, found.correct, self.goal.metric), saved, share)
 
     def gains(self, reference: OutOfFold, found: OutOfFold) -> float:
         """By how much a family is better in what the objective makes least, in networks; 0 where that is less than

@@ -20,6 +20,7 @@ class Goal:
     a mean cost of at most `budget`, and of those the cheapest. weighted-sum: the least mean cost + `price` * loss.
 
     limit: the largest loss in `metric` that `statistic` may show, None for any. more: further limits, all kept at once.
+    held_out: whether limits are to be kept on samples that had no part in choosing, which `choose_family` sees to.
     budget: the largest mean cost; worst: the largest cost of any sample; None for any.
     Raises ValueError for what makes no sense together.
     """
@@ -32,6 +33,7 @@ class Goal:
     budget: float | None = None
     worst: float | None = None
     price: float = 0.0
+    held_out: bool = False
 
     def __post_init__(self) -> None:
         if self.objective == "best-accuracy" and self.budget is None:
@@ -43,6 +45,11 @@ class Goal:
     def limits(self) -> tuple[Limit, ...]:
         """All limits on losses, that in `metric` first; a loss of 1 breaks none."""
         return Limit(self.metric, 1.0 if self.limit is None else self.limit, self.statistic), *self.more
+
+    def scaled(self, share: float) -> Goal:
+        """With `share` of every limit on losses."""
+        more = tuple(dataclasses.replace(one, limit=share * one.limit) for one in self.more)
+        return dataclasses.replace(self, limit=None if self.limit is None else share * self.limit, more=more)
 
     def within(self, limit: float) -> Goal:
         """The least cost under another limit in `metric`; the further limits on losses stay."""

@@ -10,7 +10,7 @@ from eennc.policy.evaluate import evaluate
 from eennc.policy.families import FOLDS, Settings, choose_family, folds_of
 from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
-from eennc.policy.statistics import Limit, loss_of
+from eennc.policy.statistics import Limit, Metric, loss_of
 from eennc.policy.table import ScoreTable
 
 COSTS = made_costs(4, head=10)
@@ -129,3 +129,28 @@ def test_other_goals(goal: Goal) -> None:
     policy = solve(table, COSTS, goal, family=choice.family)
     seen = evaluate(table, COSTS, policy)
     assert choice.expected.saved == pytest.approx(1 - seen.macs.mean() / COSTS.backbone[-1], abs=0.1)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced-accuracy"])
+def test_held_out_samples_keep_the_limit(metric: Metric) -> None:
+    table, goal = made_table(4, 1500, 3, 5, noise=2.0), Goal(0.02, metric, "upper95", held_out=True)
+    choice = choose_family(table, COSTS, goal, ("shared", "per-exit"))
+    assert {row.share for row in choice.rows} != {1.0}  # calibration alone would have kept the whole limit
+    for row in choice.rows:
+        assert row.share is not None
+        # by hand: with that share the folds left out keep the limit
+        plain = replace(goal, held_out=False).scaled(row.share)
+        found = choose_family(table, COSTS, plain, (row.family,)).expected
+        assert found is not None
+        assert found.loss == row.loss
+        assert found.loss.upper95 <= goal.limits[0].limit
+    assert choice.share == next(row.share for row in choice.rows if row.family == choice.family)
+
+
+def test_no_exit_stays_where_no_held_out_sample_keeps_the_limit() -> None:
+    table = made_table(4, 200, 3, 1, noise=3.0)
+    choice = choose_family(table, COSTS, Goal(0.001, statistic="upper95", held_out=True))
+    assert choice.share is None
+    assert choice.expected is not None
+    assert choice.expected.saved == pytest.approx(0, abs=1e-9)
+    assert choice.expected.loss.point == 0

@@ -158,3 +158,17 @@ def test_calibration_in_few_groups_takes_a_shared_threshold(trained: tuple[Modul
     assert _families(choice, found.results.get(Summary)) == [
         "thresholds shared: 2 groups are too few for cross-validation"
     ]
+
+
+def test_limits_that_held_out_samples_keep(trained: tuple[Module, Context]) -> None:
+    """The policy is that of the share of the limit, and the report says which."""
+    _, ctx = solved(trained, limit=0.1, statistic="held-out95", thresholds="shared")
+    found = ctx.results.get(Summary)
+    assert found.families is not None
+    assert found.families.share is not None
+    assert found.families.expected is not None
+    assert found.families.expected.loss.upper95 <= 0.1
+    _, plain = solved(trained, limit=0.1 * found.families.share, statistic="upper95", thresholds="shared")
+    assert ctx.results.get(Policy).thresholds == plain.results.get(Policy).thresholds
+    with pytest.raises(ValueError, match="held-out95"):
+        SolveThresholds(objective="best-accuracy", max_mean_cost=0.5, statistic="held-out95")
