@@ -44,8 +44,8 @@ HEADINGS = (
 def solvers(limit: float) -> dict[str, Pass]:
     """Passes that choose thresholds under a limit on the loss of accuracy, its upper bound by records."""
     return {
-        "max_probability": SolveThresholds(limit=limit),
-        "margin": SolveThresholds(limit=limit, rule="margin"),
+        "max_probability": SolveThresholds(limit=limit, **PER_SAMPLE, thresholds="shared"),
+        "margin": SolveThresholds(limit=limit, **PER_SAMPLE, rule="margin", thresholds="shared"),
         "margin, a threshold per exit": SolveThresholds(limit=limit, rule="margin", thresholds="per-exit"),
         "patience": SolveThresholds(limit=limit, rule="patience"),
         "temporal-patience": SolveStream(limit=limit),

@@ -69,11 +69,12 @@ class SolveThresholds(Pass):
     price: Annotated[float, Gt(0)] | None = None
     """For weighted-sum: what a loss of 1 counts, in base networks. With 5, a point of accuracy is worth 5 % of its
     cost."""
-    statistic: Literal["point", "upper95", "held-out95"] = "upper95"
+    statistic: Literal["point", "upper95", "held-out95"] = "held-out95"
     """What must keep the limits. point: the loss on calibration. upper95: its one-sided 95 % upper bound. That is of
     the policy on the samples that chose it, the choice not accounted for: on new data the limit is broken more often
     than in 5 % of cases, the more so the more exits and the fewer samples there are. held-out95: that bound on samples
-    that had no part in choosing, by cross-validation; saves less, and keeps the limit far more often."""
+    that had no part in choosing, by cross-validation; saves less, and keeps the limit far more often. Of patience, of
+    objective: best-accuracy and of solver: independent it is upper95."""
     rule: Rule | None = None
     """How an exit decides (`eennc --list rules`), at a temperature that is fitted; none: by the rule that the exits
     have. patience has one threshold, and exits are left out at the end of the network only."""
@@ -119,11 +120,9 @@ class SolveThresholds(Pass):
             raise ValueError(f"solver: {self.solver} is for thresholds: per-exit")
         if self.thresholds == "per-class" and self.points:
             raise ValueError("points: they are other thresholds of exits, not of classes; take thresholds: shared")
-        if self.statistic == "held-out95" and (self.objective == "best-accuracy" or self.solver == "independent"):
-            raise ValueError("statistic: held-out95 is for a limit, and not for solver: independent")
         if self.guarantee is not None:
             other = self.objective != "least-cost" or self.max_mean_cost is not None or self.limits
-            if self.limit is not None or self.statistic != "upper95" or other:
+            if self.limit is not None or self.statistic != "held-out95" or other:
                 raise ValueError(
                     "guarantee: its epsilon takes the place of limit and statistic, and it knows no other goal or limit"
                 )
@@ -137,11 +136,12 @@ class SolveThresholds(Pass):
         """What the thresholds are to achieve."""
         limit = DEFAULT_LIMIT if self.limit is None and self.objective == "least-cost" else self.limit
         bound: Statistic = "point" if self.statistic == "point" else "upper95"
+        held_out = self.statistic == "held-out95" and self.objective != "best-accuracy"
         return Goal(
             limit=limit if self.guarantee is None else self.guarantee.epsilon,
             metric=self.metric,
             statistic=bound,
-            held_out=self.statistic == "held-out95",
+            held_out=held_out and self.solver != "independent" and self.guarantee is None,
             objective=self.objective,
             more=tuple(Limit(metric, limit, bound) for metric, limit in self.limits.items()),
             budget=self.max_mean_cost,

@@ -170,5 +170,5 @@ def test_limits_that_held_out_samples_keep(trained: tuple[Module, Context]) -> N
     assert found.families.expected.loss.upper95 <= 0.1
     _, plain = solved(trained, limit=0.1 * found.families.share, statistic="upper95", thresholds="shared")
     assert ctx.results.get(Policy).thresholds == plain.results.get(Policy).thresholds
-    with pytest.raises(ValueError, match="held-out95"):
-        SolveThresholds(objective="best-accuracy", max_mean_cost=0.5, statistic="held-out95")
+    assert SolveThresholds().goal.held_out
+    assert not SolveThresholds(objective="best-accuracy", max_mean_cost=0.5).goal.held_out
