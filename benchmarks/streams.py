@@ -10,6 +10,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,12 @@ HEADINGS = (
 
 def solvers(limit: float) -> dict[str, Pass]:
     """Passes that choose thresholds under a limit on the loss of accuracy, its upper bound by records."""
+    shared = SolveThresholds(limit=limit, statistic="upper95", thresholds="shared")
     return {
-        "max_probability": SolveThresholds(limit=limit, **PER_SAMPLE, thresholds="shared"),
-        "margin": SolveThresholds(limit=limit, **PER_SAMPLE, rule="margin", thresholds="shared"),
-        "margin, a threshold per exit": SolveThresholds(limit=limit, rule="margin", thresholds="per-exit"),
-        "patience": SolveThresholds(limit=limit, rule="patience"),
+        "max_probability": shared,
+        "margin": replace(shared, rule="margin"),
+        "margin, a threshold per exit": replace(shared, rule="margin", thresholds="per-exit"),
+        "patience": replace(shared, rule="patience"),
         "temporal-patience": SolveStream(limit=limit),
     }
 
