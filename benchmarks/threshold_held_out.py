@@ -4,7 +4,8 @@
     python benchmarks/threshold_held_out.py TABLES speech:1200 resnet20:2500 --splits 40      # minutes each
 
 Calibration sets of a size are drawn from both splits together, without replacement and without regard to groups; the
-rest is new data. Families of thresholds are chosen under `held-out95` and, for comparison, one threshold under `upper95`.
+rest is new data. Families of thresholds are chosen under `held-out95` and, for comparison, one threshold under
+`upper95`.
 """
 
 from __future__ import annotations
