@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import tokenize
 import zipfile
@@ -32,8 +33,9 @@ def save_module(module: Module, path: Path) -> None:
     arrays = [weight.array for weight in module.weights() if not is_inline(weight)]
     names = [weight.name for weight in module.weights() if not is_inline(weight)]
     with atomic_file(weights_path(path)) as beside, beside.open("wb") as out:
-        # numpy's own names for positional arrays: a weight's name may hold anything
-        np.savez(out, np.array(names, dtype=np.str_), *arrays)
+        # numpy's own names for positional arrays, and JSON for the true ones: a weight's name may hold anything, and
+        # numpy's texts lose a NUL at their end
+        np.savez(out, np.frombuffer(json.dumps(names).encode("ascii"), np.uint8), *arrays)
     with atomic_file(path) as text:
         text.write_text(print_module(module, origins=True), encoding="utf-8")
 
@@ -56,8 +58,10 @@ def _load_weights(path: Path) -> dict[str, Array]:
         if not isinstance(stored, np.lib.npyio.NpzFile):
             raise UserError("not the weights of a module: one array, not an archive", place=Place(str(path)))
         with stored:
-            names = [str(name) for name in cast(Array, stored["arr_0"]).reshape(-1)]
-            return {name: stored[f"arr_{i}"] for i, name in enumerate(names, 1)}
+            names: object = json.loads(cast(Array, stored["arr_0"]).tobytes())
+            if not isinstance(names, list):
+                raise ValueError("no list of names")
+            return {str(name): stored[f"arr_{i}"] for i, name in enumerate(cast("list[object]", names), 1)}
     except OSError as error:
         raise _unreadable(error, path) from None
     except (ValueError, KeyError, EOFError, MemoryError, NotImplementedError, *_DAMAGE) as error:

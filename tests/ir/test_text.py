@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from eennc.ir.graph import Graph, Module
 from eennc.ir.op import Origin
+from eennc.ir.ops.add import Add
 from eennc.ir.ops.dense import Dense
 from eennc.ir.ops.exit import Exit
 from eennc.ir.ops.gather import Gather
@@ -100,6 +102,18 @@ def test_round_trip(module):
     assert again.attributes == module.attributes
     for old, new in zip(module.main.ops, again.main.ops, strict=True):
         assert (old.attrs, old.notes, old.origin) == (new.attrs, new.notes, new.origin)
+
+
+@pytest.mark.parametrize("name", ["\0", "w\0", "w ", "\u2028", "ü"])
+def test_names_of_weights_come_back_from_files(name: str, tmp_path: Path) -> None:
+    x = Argument("x", TensorType(("N", 300)))
+    graph = Graph("main", [x])
+    # too large to stand in the text
+    graph.returns = [graph.add(Add(a=x, b=Weight(name, np.arange(300, dtype=np.float32)))).result]
+    save_module(Module("m", graph), tmp_path / "m.eir")
+    (weight,) = load_module(tmp_path / "m.eir").weights()
+    assert weight.name == name
+    np.testing.assert_array_equal(weight.array, np.arange(300))
 
 
 @settings(max_examples=25)
