@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from real_data import DATA, REPO, TASKS
 
-from benchmarks.real_data import DATA, REPO, TASKS
 from eennc.data.cache import Cache
 from eennc.driver import default_cache
 from eennc.interop.onnx.reader import read_model
