@@ -30,7 +30,7 @@ from score_tables import made_costs, made_table
 
 from eennc.policy.calibration import temperatures
 from eennc.policy.solvers.branch import solve_branching
-from eennc.policy.solvers.descent import CONSTRAINED, descend, solve_descent
+from eennc.policy.solvers.descent import CONSTRAINED, code, descend, solve_descent
 from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import Problem, keeps, problem
@@ -207,6 +207,7 @@ def best_of_starts(given: tuple[int, float]) -> tuple[int, float, list[int]]:
     """Descents from random points until the time is over: how many, the least cost, and its indices."""
     seed, seconds = given
     posed, prepared = large()
+    coded = code(posed, prepared)
     random = np.random.default_rng(seed)
     network = float(posed.backbone[-1])
     best, at, count = float("inf"), np.full(posed.exits, prepared.never), 0
@@ -214,10 +215,9 @@ def best_of_starts(given: tuple[int, float]) -> tuple[int, float, list[int]]:
     while time.monotonic() < end:
         start = random.integers(0, prepared.never + 1, posed.exits)
         # at a price first, as from a random point the limit alone leads nowhere
-        start = descend(posed, prepared.levels, prepared.never, start, network * random.uniform(1, 4))
-        found = without_idle(
-            prepared.levels, prepared.never, descend(posed, prepared.levels, prepared.never, start, CONSTRAINED)
-        )
+        start = descend(posed, coded, prepared.never, start, network * random.uniform(1, 4))
+        found = descend(posed, coded, prepared.never, start, CONSTRAINED)
+        found = without_idle(prepared.levels, prepared.never, found)
         count += 1
         cost = share(posed, prepared, found)
         if cost < best:
