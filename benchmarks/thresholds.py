@@ -173,6 +173,8 @@ def growth() -> None:
         row(exits, steps, f"{samples:,}", *times, f"{peak:.0f} MiB")
 
 
+NEAR_LIMIT = 3.3, 4.1
+"""Prices of a unit of loss, in networks, that random starts on the large table descend at."""
 LARGE = {"exits": 50, "thresholds": 100, "samples": 100_000, "noise": 1.0, "table_seed": 0}
 
 
@@ -214,8 +216,8 @@ def best_of_starts(given: tuple[int, float]) -> tuple[int, float, list[int]]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         start = random.integers(0, prepared.never + 1, posed.exits)
-        # at a price first, as from a random point the limit alone leads nowhere
-        start = descend(posed, coded, prepared.never, start, network * random.uniform(1, 4))
+        # at a price first, as from a random point the limit alone leads nowhere; at these the loss is near the limit
+        start = descend(posed, coded, prepared.never, start, network * random.uniform(*NEAR_LIMIT))
         found = descend(posed, coded, prepared.never, start, CONSTRAINED)
         found = without_idle(prepared.levels, prepared.never, found)
         count += 1
