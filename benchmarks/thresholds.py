@@ -217,8 +217,8 @@ def best_of_starts(given: tuple[int, float]) -> tuple[int, float, list[int]]:
     while time.monotonic() < end:
         start = random.integers(0, prepared.never + 1, posed.exits)
         # at a price first, as from a random point the limit alone leads nowhere; at these the loss is near the limit
-        start = descend(posed, coded, prepared.never, start, network * random.uniform(*NEAR_LIMIT))
-        found = descend(posed, coded, prepared.never, start, CONSTRAINED)
+        start, _ = descend(posed, coded, prepared.never, start, network * random.uniform(*NEAR_LIMIT))
+        found, _ = descend(posed, coded, prepared.never, start, CONSTRAINED)
         found = without_idle(prepared.levels, prepared.never, found)
         count += 1
         cost = share(posed, prepared, found)

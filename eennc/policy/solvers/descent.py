@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,19 @@ from eennc.policy.solvers.problem import Problem, Tally, add, excess, keeps, los
 from eennc.policy.table import Floats, Ints
 
 RANDOM_STARTS = 12
-KICKS = 24
-"""Perturbations of the best found, each followed by a descent."""
+KICKS, MOVED = 24, 3
+"""Perturbations of the best found, each followed by a descent, and how many thresholds one moves."""
 BISECTIONS = 12
 SAMPLE = 3000
 """Samples of a larger table that the search begins with."""
+LARGE_KICKS, LARGE_MOVED, DRIFT = (12, 60), 2, 1.01
+"""Those on the whole of a large table, fewest and most, and how fast the price moves with them."""
+LARGE_WORK = 6e7
+"""Exits * samples, times perturbations or exits, up to which there are more of them and pairs are moved there."""
 WIDE = 12
 """Exits up to which the sample is searched widely."""
-NEAR, NEAR_BISECTIONS = 1.2, 1
-"""How far from the sample's price that of the whole table is looked for, and in how many steps."""
+STEP, NEAR, APPROACHES = 1.15, 1.04, 8
+"""From the sample's price towards that of the whole table: how far a step is, the precision, and the most steps."""
 MOST_KINDS = 64
 """Kinds of samples * limits up to which codes stand for samples."""
 CONSTRAINED = -1.0
@@ -36,8 +40,8 @@ def solve_descent(problem: Problem, grids: Grids, starts: Sequence[Ints], seed: 
     One exit's threshold at a time goes to its best value, the others fixed, until none moves: first for cost + price *
     excess, then for cost under the limits. The price is bisected to where the limits are just kept; around it the
     descent begins at never-exit, at all-at-the-first, at the given `starts` and at random points, then at perturbations
-    of the best. At last pairs of thresholds are moved. Of a large table this is done on a sample, and the answer and
-    its price are the start of a few descents on the whole. Never worse than never-exit or a start that keeps the
+    of the best. At last pairs of thresholds are moved. Of a large table this is done on a sample; on the whole, its
+    price is corrected, and the best at that price perturbed. Never worse than never-exit or a start that keeps the
     limits. Not `thorough`: without random points, perturbations and pairs, in a fraction of the time.
     """
     random = np.random.default_rng(seed)
@@ -51,7 +55,11 @@ def solve_descent(problem: Problem, grids: Grids, starts: Sequence[Ints], seed: 
     price = sample.widely(starts, random, thorough and problem.exits <= WIDE)
     for start in starts:
         search.keep(start)
-    search.bisect(sample.best, price / NEAR, price * NEAR, NEAR_BISECTIONS)
+    size = grids.levels.size
+    kicks = int(np.clip(LARGE_WORK / size, *LARGE_KICKS)) if thorough else 0
+    search.stir(search.approach(sample.best, price), random, kicks)
+    if thorough and problem.exits * size <= LARGE_WORK:
+        search.pairs()
     return search.best
 
 
@@ -78,16 +86,12 @@ class Coded(NamedTuple):
 def code(problem: Problem, grids: Grids, most: int = MOST_KINDS) -> Coded:
     """What descents take; of more kinds * limits than `most`, or with groups, each sample is of its own kind."""
     exits, n = grids.levels.shape
-    kind, first = np.zeros(n, np.int64), np.zeros(1, np.int64)
-    for row in (problem.share, problem.worth, *problem.weights):
-        # most rows have one value
-        if len(first) <= most and (row != row[0]).any():
-            _, value = np.unique(row, return_inverse=True)
-            _, first, kind = np.unique(kind * n + value, return_index=True, return_inverse=True)
+    kind, first = _kinds((problem.share, problem.worth, *problem.weights), most)
     if len(first) * len(problem.limits) > most or len(problem.cluster) > 0:
         kind, first = np.zeros(n, np.int64), np.zeros(0, np.int64)
-    codes = (kind * (exits + 1) + np.arange(exits + 1)[:, None]) * 3 + problem.lost + 1
-    small = np.int16 if max(int(codes.max()), grids.never) < 2**15 else np.int32
+    codes = cast(Ints, (kind * (exits + 1) + np.arange(exits + 1)[:, None]) * 3 + problem.lost + 1)
+    largest = max(int(codes.max()), grids.never)
+    small = np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.int32
     return Coded(
         grids.levels.astype(small),
         codes.astype(small),
@@ -101,19 +105,34 @@ def code(problem: Problem, grids: Grids, most: int = MOST_KINDS) -> Coded:
     )
 
 
+def _kinds(rows: Sequence[Floats], most: int) -> tuple[Ints, Ints]:
+    """Each sample's kind [n], samples with the same values being of one, and the first sample of each; of more than
+    `most` kinds not all are told apart.
+    """
+    n = len(rows[0])
+    kind: Ints = np.zeros(n, np.int64)
+    first: Ints = np.zeros(1, np.int64)
+    for row in rows:
+        # most rows have one value
+        if len(first) <= most and (row != row[0]).any():
+            value: Ints = np.unique(row, return_inverse=True)[1]
+            parts: tuple[Ints, Ints, Ints] = np.unique(kind * n + value, return_index=True, return_inverse=True)
+            first, kind = parts[1:]
+    return kind, first
+
+
 class _Search:
     """The cheapest policy found so far that keeps the limits; never-exit at first."""
 
     def __init__(self, problem: Problem, grids: Grids) -> None:
         self.problem = problem
-        self.levels, self.never = grids.levels, grids.never
-        self.coded = code(problem, grids)
+        self.coded, self.never = code(problem, grids), grids.never
         self.best = np.full(problem.exits, grids.never, np.int64)
         self.cost = float(problem.backbone[-1])
 
     def keep(self, indices: Ints) -> bool:
         """Whether these keep the limits; the best from now on if they are cheaper as well."""
-        cost, over = policy_value(self.problem, self.levels, self.never, indices)
+        cost, over = policy_value(self.problem, self.coded.levels, self.never, indices)
         kept = bool(keeps(over))
         if kept and cost < self.cost:
             self.best, self.cost = indices, float(cost)
@@ -121,31 +140,69 @@ class _Search:
 
     def descend(self, start: Ints, price: float = CONSTRAINED) -> Ints:
         """The local optimum at a price or under the limits."""
-        return descend(self.problem, self.coded, self.never, start, price)
+        return descend(self.problem, self.coded, self.never, start, price)[0]
 
     def settle(self, start: Ints) -> None:
         """Descend under the limits."""
-        self.keep(without_idle(self.levels, self.never, self.descend(start)))
+        self.keep(without_idle(self.coded.levels, self.never, self.descend(start)))
 
-    def bisect(self, start: Ints, low: float, high: float, steps: int, settled: bool = False) -> float:
-        """Descend at prices between the two, towards the lowest with which the limits are kept, which is returned.
-        Under the limits from each of them (`settled`), or from the last on either side alone.
+    def bisect(self, start: Ints, low: float, high: float) -> float:
+        """Descend at prices between the two, towards the lowest with which the limits are kept, which is returned, and
+        under the limits from each of them.
         """
-        ends = {True: start, False: start}
         at = start
-        for _ in range(steps):
+        for _ in range(BISECTIONS):
             middle = math.sqrt(low * high)
             at = self.descend(at, middle)
+            low, high = (low, middle) if self.keep(at) else (middle, high)
+            self.settle(at)
+            at = self.best
+        return high
+
+    def approach(self, start: Ints, price: float) -> float:
+        """The price, from one near it on, above which the limits are kept; descend under them from either side."""
+        low, high = 0.0, math.inf
+        ends = {True: start, False: start}
+        at = start
+        for _ in range(APPROACHES):
+            at = self.descend(at, price)
             kept = self.keep(at)
             ends[kept] = at
-            if settled:
+            low, high = (low, price) if kept else (price, high)
+            if high <= NEAR * low:
+                break
+            price = math.sqrt(low * high) if low > 0 and high < math.inf else price * (1 / STEP if kept else STEP)
+        self.settle(ends[True])
+        self.settle(ends[False])
+        return price
+
+    def kicked(self, start: Ints, random: np.random.Generator, most: int) -> Ints:
+        """`most` thresholds elsewhere."""
+        exits = self.problem.exits
+        found = start.copy()
+        moved = random.choice(exits, min(exits, most), replace=False)
+        found[moved] = random.integers(0, self.never + 1, len(moved))
+        return found
+
+    def stir(self, price: float, random: np.random.Generator, kicks: int) -> None:
+        """Perturb the best at a price, and descend under the limits from what can become cheaper than the best. The
+        price follows what is found, towards where the limits are just kept.
+        """
+        base, cost, over = self.best, math.inf, 0.0
+        for i in range(1 + kicks):
+            at = self.descend(self.kicked(base, random, LARGE_MOVED) if i else base, price)
+            at_cost, at_over = policy_value(self.problem, self.coded.levels, self.never, at)
+            if at_cost + price * at_over < cost + price * over:
+                base, cost, over = at, at_cost, at_over
+            # under the limits nothing behind it costs less, mostly
+            if at_cost + price * at_over < self.cost:
                 self.settle(at)
-                at = self.best
-            low, high = (low, middle) if kept else (middle, high)
-        if not settled:
-            self.settle(ends[True])
-            self.settle(ends[False])
-        return high
+            price *= 1 / DRIFT if keeps(over) else DRIFT
+
+    def pairs(self) -> None:
+        """Move pairs of thresholds."""
+        found = polish(self.problem, self.coded, self.never, self.best)
+        self.keep(without_idle(self.coded.levels, self.never, found))
 
     def widely(self, starts: Sequence[Ints], random: np.random.Generator, thorough: bool) -> float:
         """Search from everywhere; returns the price."""
@@ -155,7 +212,7 @@ class _Search:
         for start in begun:
             self.settle(start)
         # of a loss of everything
-        price = self.bisect(self.best, 1e-2 * network, 1e5 * network, BISECTIONS, settled=True)
+        price = self.bisect(self.best, 1e-2 * network, 1e5 * network)
         begun += [random.integers(0, never + 1, exits) for _ in range(RANDOM_STARTS if thorough else 0)]
         for start in begun:
             for factor in (0.7, 1.0, 1.4):
@@ -163,12 +220,10 @@ class _Search:
         if not thorough:
             return price
         for _ in range(KICKS):
-            kicked = self.best.copy()
-            moved = random.choice(exits, min(exits, 3), replace=False)
-            kicked[moved] = random.integers(0, never + 1, len(moved))
+            kicked = self.kicked(self.best, random, MOVED)
             self.settle(self.descend(kicked, price))
             self.settle(kicked)
-        self.keep(without_idle(self.levels, never, polish(self.problem, self.coded, never, self.best)))
+        self.pairs()
         return price
 
 
@@ -205,7 +260,7 @@ def go_round(
         heads_to[k] = heads_to[k - 1] + (problem.head[k] if indices[k] < never else 0.0)
     heads_to[exits] = heads_to[exits - 1]
     until = problem.backbone + heads_to
-    values = values_of(problem, coded, until)
+    values = _values(problem, coded, until)
 
     for s in range(n):
         alive[s] = s
@@ -257,8 +312,12 @@ def go_round(
 def _fall(levels: NDArray[Any], codes: NDArray[Any], index: int, behind: NDArray[Any], into: NDArray[Any]) -> None:
     """Where samples go that pass the exit in front: stop here, or go where those go that pass this exit; [n]."""
     at = levels.dtype.type(index)
+    # in two loops, as the compiler makes vector instructions of these
     for s in range(len(into)):
-        into[s] = codes[s] if levels[s] > at else behind[s]
+        into[s] = behind[s]
+    for s in range(len(into)):
+        if levels[s] > at:
+            into[s] = codes[s]
 
 
 @compiled
@@ -279,9 +338,9 @@ def _leave(levels: NDArray[Any], index: int, alive: NDArray[np.int32], count: in
 
 
 @compiled
-def values_of(problem: Problem, coded: Coded, until: Floats) -> Floats:
-    """What a code comes to, [2 + 2 * M, codes]: the cost of stopping there, if to go as far costs `until` [K + 1]; the
-    share; per limit the loss; and its square.
+def _values(problem: Problem, coded: Coded, until: Floats) -> Floats:
+    """What a code comes to, [2 + 2 * M, codes]: the cost of stopping there, if to go as far costs `until` [K + 1]; per
+    limit the loss, then per limit its square; the share.
     """
     limits = len(problem.limits)
     values = np.zeros((2 + 2 * limits, len(coded.share) * len(until) * 3))
@@ -290,10 +349,10 @@ def values_of(problem: Problem, coded: Coded, until: Floats) -> Floats:
             for lost in range(-1, 2):
                 code = (kind * len(until) + k) * 3 + lost + 1
                 values[0, code] = coded.share[kind] * until[k] + lost * coded.worth[kind]
-                values[1, code] = coded.share[kind]
                 for m in range(limits):
                     part = lost * coded.weights[m, kind]
-                    values[2 + m, code], values[2 + limits + m, code] = part, part * part
+                    values[1 + m, code], values[1 + limits + m, code] = part, part * part
+                values[-1, code] = coded.share[kind]
     return values
 
 
@@ -303,13 +362,17 @@ def _spread_kinds(coded: Coded, values: Floats, k: int, count: int, into: Tally)
     those of the level pass; costs are those of the values.
     """
     limits = into.loss.shape[1]
-    levels, own, behind = coded.levels[k], coded.codes[k], coded.behind[k]
-    into.cost[0] += _spread(levels, own, behind, coded.alive, count, values[0], into.cost)
-    for m in range(limits):
-        into.loss[0, m] += _spread(levels, own, behind, coded.alive, count, values[2 + m], into.loss[:, m])
-        if coded.bounded:
-            squares = into.squares[:, m]
-            squares[0] += _spread(levels, own, behind, coded.alive, count, values[2 + limits + m], squares)
+    sums = np.zeros((len(values), len(into.cost)))
+    for v in range(0, len(values) if coded.bounded else 1 + limits, 2):
+        _spread(
+            coded.levels[k], coded.codes[k], coded.behind[k], coded.alive, count, values[v], values[v + 1],
+            sums[v], sums[v + 1],
+        )  # fmt: skip
+    for i in range(len(into.cost)):
+        into.cost[i] += sums[0, i]
+        for m in range(limits):
+            into.loss[i, m] += sums[1 + m, i]
+            into.squares[i, m] += sums[1 + limits + m, i]
 
 
 @compiled
@@ -319,19 +382,24 @@ def _spread(
     behind: NDArray[Any],
     alive: NDArray[np.int32],
     count: int,
-    values: Floats,
-    into: Floats,
-) -> float:
-    """Add to `into` at each sample's level the value of its code behind less that of its own; returns the sum of the
-    latter.
+    first: Floats,
+    second: Floats,
+    into_first: Floats,
+    into_second: Floats,
+) -> None:
+    """Add at each sample's level the value of its code behind less that of its own, and at 0 that of its own; for two
+    values in one pass.
     """
-    total = 0.0
+    total_first, total_second = 0.0, 0.0
     for a in range(count):
         s = alive[a]
-        value = values[own[s]]
-        total += value
-        into[levels[s]] += values[behind[s]] - value
-    return total
+        level, here, there = levels[s], own[s], behind[s]
+        total_first += first[here]
+        total_second += second[here]
+        into_first[level] += first[there] - first[here]
+        into_second[level] += second[there] - second[here]
+    into_first[0] += total_first
+    into_second[0] += total_second
 
 
 @compiled
@@ -353,19 +421,18 @@ def _stop_kinds(coded: Coded, values: Floats, k: int, stopped: int, into: Tally)
     """Add to `into` at 0 what those `left` come to that stop at exit k; returns their share."""
     limits = into.loss.shape[1]
     sums = np.zeros(len(values))
-    own = coded.codes[k]
     counts = np.zeros(values.shape[1], np.int64)
+    own = coded.codes[k]
     for a in range(stopped):
         counts[own[coded.left[a]]] += 1
-    for code in range(len(counts)):
-        if counts[code] > 0:
-            for v in range(len(sums)):
-                sums[v] += counts[code] * values[v, code]
+    for v in range(len(values)):
+        for code in range(len(counts)):
+            sums[v] += counts[code] * values[v, code]
     into.cost[0] += sums[0]
     for m in range(limits):
-        into.loss[0, m] += sums[2 + m]
-        into.squares[0, m] += sums[2 + limits + m]
-    return sums[1]
+        into.loss[0, m] += sums[1 + m]
+        into.squares[0, m] += sums[1 + limits + m]
+    return float(sums[-1])
 
 
 @compiled
@@ -377,19 +444,19 @@ def _stop_samples(problem: Problem, coded: Coded, until: Floats, k: int, stopped
         share += problem.share[s]
         lose(problem, into, 0, s, k, 1)
     into.cost[0] += share * until[k]
-    return share
+    return float(share)
 
 
 @compiled
-def descend(problem: Problem, coded: Coded, never: int, start: Ints, price: float) -> Ints:
-    """The local optimum that coordinate descent reaches from `start`."""
+def descend(problem: Problem, coded: Coded, never: int, start: Ints, price: float) -> tuple[Ints, float]:
+    """The local optimum that coordinate descent reaches from `start`, and its score."""
     indices = start.copy()
     smallest = 1e-9 * problem.backbone[-1]
     last = np.inf
     while True:
         score, _, _ = go_round(problem, coded, never, indices, price, True)
         if not score < last - smallest:
-            return indices
+            return indices, score
         last = score
 
 
