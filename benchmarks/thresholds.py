@@ -30,7 +30,7 @@ from score_tables import made_costs, made_table
 
 from eennc.policy.calibration import temperatures
 from eennc.policy.solvers.branch import solve_branching
-from eennc.policy.solvers.descent import CONSTRAINED, descend, solve_descent
+from eennc.policy.solvers.descent import CONSTRAINED, code, descend, solve_descent
 from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import Problem, keeps, problem
@@ -173,6 +173,8 @@ def growth() -> None:
         row(exits, steps, f"{samples:,}", *times, f"{peak:.0f} MiB")
 
 
+NEAR_LIMIT = 3.3, 4.1
+"""Prices of a unit of loss, in networks, that random starts on the large table descend at."""
 LARGE = {"exits": 50, "thresholds": 100, "samples": 100_000, "noise": 1.0, "table_seed": 0}
 
 
@@ -207,17 +209,17 @@ def best_of_starts(given: tuple[int, float]) -> tuple[int, float, list[int]]:
     """Descents from random points until the time is over: how many, the least cost, and its indices."""
     seed, seconds = given
     posed, prepared = large()
+    coded = code(posed, prepared)
     random = np.random.default_rng(seed)
     network = float(posed.backbone[-1])
     best, at, count = float("inf"), np.full(posed.exits, prepared.never), 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         start = random.integers(0, prepared.never + 1, posed.exits)
-        # at a price first, as from a random point the limit alone leads nowhere
-        start = descend(posed, prepared.levels, prepared.never, start, network * random.uniform(1, 4))
-        found = without_idle(
-            prepared.levels, prepared.never, descend(posed, prepared.levels, prepared.never, start, CONSTRAINED)
-        )
+        # at a price first, as from a random point the limit alone leads nowhere; at these the loss is near the limit
+        start, _ = descend(posed, coded, prepared.never, start, network * random.uniform(*NEAR_LIMIT))
+        found, _ = descend(posed, coded, prepared.never, start, CONSTRAINED)
+        found = without_idle(prepared.levels, prepared.never, found)
         count += 1
         cost = share(posed, prepared, found)
         if cost < best:

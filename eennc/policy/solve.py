@@ -36,6 +36,8 @@ BOXES = 4
 """Boxes that `auto` looks at."""
 MOST_BOXES = 300
 """Boxes that the exact solver looks at before it gives up; some minutes for 5,000 samples."""
+FINELY = 5e-7
+"""How near to the best accuracy a thorough search comes where losses are no multiples of a sample's weight."""
 ROUGHLY = 1e-3
 """How near to the best accuracy a search that is not thorough comes, as a share."""
 
@@ -158,7 +160,9 @@ class _How:
         self.check(goal, best)
         high, low = self._achieved(best, goal).loss, -1.0
         weights = metric_weights(self.table, goal.metric)
-        while high - low > max(weights[weights > 0].min() / 2, 0.0 if self.thorough else ROUGHLY):
+        multiples = goal.statistic == "point" and bool((weights == weights[0]).all())
+        apart = float(weights[0]) / 2 if multiples else FINELY
+        while high - low > (apart if self.thorough else max(apart, ROUGHLY)):
             middle = (low + high) / 2
             found = self.cheapest(goal.within(middle))
             reached = self._achieved(found, dataclasses.replace(goal, limit=middle))

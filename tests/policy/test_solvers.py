@@ -15,12 +15,12 @@ from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal
 from eennc.policy.solve import Family, solve
 from eennc.policy.solvers.branch import solve_branching
-from eennc.policy.solvers.descent import solve_descent
+from eennc.policy.solvers.descent import CONSTRAINED, code, descend, go_round, score_of, solve_descent
 from eennc.policy.solvers.independent import program, solve_independent
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import SLACK, Problem, grid_of, keeps, problem
 from eennc.policy.solvers.shared import solve_shared
-from eennc.policy.statistics import Metric, Statistic, loss_of
+from eennc.policy.statistics import Limit, Metric, Statistic, loss_of
 from eennc.policy.table import Costs, Ints, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
@@ -114,6 +114,74 @@ def test_descent_is_feasible_and_near_the_optimum(
     assert kept(table, costs, thresholds, limit, metric, by)
     assert best <= mean_macs(table, costs, thresholds) * (1 + 1e-9)
     assert mean_macs(table, costs, thresholds) <= 1.05 * best
+
+
+@settings(max_examples=60)
+@given(tables, limits, metrics, statistics, st.sampled_from([0.0, 1.5]), st.booleans(), st.integers(0, 2**31))
+def test_a_round_finds_the_best_of_all_single_thresholds(
+    table: ScoreTable, limit: float, metric: Metric, by: Statistic, worth: float, constrained: bool, seed: int
+) -> None:
+    costs = made_costs(table.exits, head=300)
+    more = [Limit("balanced-accuracy", 0.3)] if seed % 2 else []
+    posed = problem(table, costs, ones[: table.exits], limit, metric, by, more=more, price=worth)
+    prepared = grids(posed, 5)
+    never = prepared.never
+    random = np.random.default_rng(seed)
+    start = random.integers(0, never + 1, table.exits)
+    price = CONSTRAINED if constrained else float(random.uniform(0, 5) * costs.backbone[-1])
+    ceiling = float(posed.backbone[-1] + posed.head.sum() + posed.worth.sum())
+
+    def score(indices: Ints) -> float:
+        return score_of(*policy_value(posed, prepared.levels, never, indices), price, ceiling)
+
+    moved = [np.where(np.arange(table.exits) == k, i, start) for k in range(table.exits) for i in range(never + 1)]
+    best = min(score(indices) for indices in moved)
+    # samples by kinds, and one by one
+    for most in (64, 0):
+        coded = code(posed, prepared, most)
+        found, exit, index = go_round(posed, coded, never, start, price, False)
+        assert found == pytest.approx(best, rel=1e-9)
+        assert score(np.where(np.arange(table.exits) == exit, index, start)) == pytest.approx(best, rel=1e-9)
+        indices = start.copy()
+        found, _, _ = go_round(posed, coded, never, indices, price, True)
+        assert found == pytest.approx(score(indices), rel=1e-9)
+        assert found <= score(start) + 1e-9 * abs(best)
+
+
+def test_samples_are_read_by_kind_where_there_are_few() -> None:
+    table = made_table(3, 50, classes=3)
+    weighted = made_table(3, 50, classes=3, weighted=True)
+    grouped = made_table(3, 50, classes=3, groups=5)
+
+    def kinds(table: ScoreTable, metric: Metric, by: Statistic = "point") -> int:
+        posed = problem(table, made_costs(3), ones, 0.1, metric, by)
+        return len(code(posed, grids(posed, 4)).share)
+
+    assert (kinds(table, "accuracy"), kinds(table, "balanced-accuracy")) == (1, 3)
+    assert kinds(weighted, "accuracy") == 50
+    assert (kinds(grouped, "accuracy"), kinds(grouped, "accuracy", "upper95")) == (1, 0)
+
+
+@pytest.mark.parametrize("by", ["point", "upper95"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_descent_on_a_large_table_is_near_many_random_starts(weighted: bool, by: Statistic) -> None:
+    table, costs = made_table(14, 8000, classes=4, seed=3, weighted=weighted), made_costs(14, head=60)
+    posed = problem(table, costs, (1.0,) * 14, 0.02, "accuracy", by)
+    prepared = grids(posed, 30)
+    coded = code(posed, prepared)
+    random = np.random.default_rng(1)
+    best = float("inf")
+    for _ in range(60):
+        start = random.integers(0, prepared.never + 1, 14)
+        start, _ = descend(posed, coded, prepared.never, start, random.uniform(1, 8) * costs.backbone[-1])
+        found, _ = descend(posed, coded, prepared.never, start, CONSTRAINED)
+        cost, over = policy_value(posed, prepared.levels, prepared.never, found)
+        best = min(best, cost) if keeps(over) else best
+    found = solve_descent(posed, prepared, (), 0)
+    np.testing.assert_array_equal(found, solve_descent(posed, prepared, (), 0))
+    cost, over = policy_value(posed, prepared.levels, prepared.never, found)
+    assert keeps(over)
+    assert cost <= 1.001 * best
 
 
 @pytest.mark.parametrize("by", ["point", "upper95"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eennc.policy.solvers.descent import CONSTRAINED, go_round
+from eennc.policy.solvers.descent import CONSTRAINED, code, go_round
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import Problem, keeps
 from eennc.policy.solvers.relaxation import Linear, ascend
@@ -108,7 +108,7 @@ class _Search:
         self.cost = self._cost_of(self.best)
         nothing = np.full(problem.exits, given.never)
         if problem.exits == 1:
-            go_round(problem, self.levels, self.never, nothing, CONSTRAINED, True)
+            go_round(problem, code(problem, given), self.never, nothing, CONSTRAINED, True)
             if keeps(policy_value(problem, self.levels, self.never, nothing)[1]):
                 self.best, self.cost = nothing, self._cost_of(nothing)
         # policies without any exit keep every limit, and cost this

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def grids(problem: Problem, steps: int, *more: Sequence[float]) -> Grids:
 
 
 @compiled
-def policy_value(problem: Problem, levels: NDArray[np.int32], never: int, indices: Ints) -> tuple[float, float]:
+def policy_value(problem: Problem, levels: NDArray[Any], never: int, indices: Ints) -> tuple[float, float]:
     """Mean cost of the thresholds at `indices` [K], and the most by which a limit is exceeded. Without any exit the
     network is the base network and loses nothing, for certain.
     """
@@ -79,7 +80,7 @@ def policy_value(problem: Problem, levels: NDArray[np.int32], never: int, indice
 
 
 @compiled
-def without_idle(levels: NDArray[np.int32], never: int, indices: Ints) -> Ints:
+def without_idle(levels: NDArray[Any], never: int, indices: Ints) -> Ints:
     """The same thresholds without the exits at which no sample stops: cheaper, and nothing else changes."""
     exits, n = levels.shape
     stops = np.zeros(exits, np.int64)

@@ -270,6 +270,7 @@ def descend_blocks(
     """The local optimum that one block's best index at a time leads to; not `thorough`: after two rounds at most."""
     indices = start.copy()
     smallest = 1e-9 * problem.backbone[-1]
+    ceiling = problem.backbone[-1] + problem.head.sum() + problem.worth.sum()
     last = np.inf
     rounds = 0
     while True:
@@ -283,7 +284,7 @@ def descend_blocks(
                 if price < 0 and allowed and (sums.cost[i] >= score or not may_keep(problem, sums, i)):
                     continue
                 over = excess(problem, sums, i)
-                new = score_of(problem, sums.cost[i], over, price)
+                new = score_of(sums.cost[i], over, price, ceiling)
                 allowed = allowed or keeps(over)
                 if new < score:
                     score = new
