@@ -17,6 +17,15 @@ Metric = Literal["accuracy", "balanced-accuracy"]
 Statistic = Literal["point", "upper95"]
 WORST_CLASS = "worst-class"
 """The name of a limit on the loss of accuracy on every class's own samples."""
+METRICS = f"accuracy, balanced-accuracy, {WORST_CLASS}, or class N with N counted from 0"
+"""What a limit may be on."""
+
+
+def is_metric(name: str) -> bool:
+    """Whether a limit may be on what is called so."""
+    number = name.removeprefix("class ")
+    return name in ("accuracy", "balanced-accuracy", WORST_CLASS) or (number != name and number.isdecimal())
+
 
 SLACK = 1e-9
 """What sums of weights may be off by, so that a limit of exactly two samples allows two samples."""
@@ -75,12 +84,9 @@ def limit_rows(table: ScoreTable, metric: str) -> list[tuple[Floats, Ints]]:
     if metric == WORST_CLASS:
         chosen = np.flatnonzero(per_class > 0)
     else:
+        if not is_metric(metric):
+            raise UserError(f"there is no metric '{metric}'", hint=f"take {METRICS}")
         number = metric.removeprefix("class ")
-        if number == metric or not number.isdigit():
-            raise UserError(
-                f"there is no metric '{metric}'",
-                hint=f"take accuracy, balanced-accuracy, {WORST_CLASS}, or class N with N counted from 0",
-            )
         if int(number) >= table.classes or per_class[int(number)] == 0:
             raise UserError(f"a limit is on class {number}, of which the {table.split} split has no samples")
         chosen = np.array([int(number)])

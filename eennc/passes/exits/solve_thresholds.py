@@ -24,7 +24,7 @@ from eennc.policy.choice import FAMILIES, Family, FamilyChoice
 from eennc.policy.goal import Goal, Objective
 from eennc.policy.guarantee import guaranteed
 from eennc.policy.quantisation import FloatTables, compare
-from eennc.policy.statistics import SLACK, Limit, Metric, Statistic
+from eennc.policy.statistics import METRICS, SLACK, Limit, Metric, Statistic, is_metric
 from eennc.policy.summary import TIED, OperatingPoint, operating_point, summarise
 from eennc.policy.table import Policy, ScoreTable, Tables
 from eennc.support.diagnostics import UserError
@@ -64,7 +64,7 @@ class SolveThresholds(Pass):
     samples) or class N, counted from 0. Such as {worst-class: 0.05}."""
     max_mean_cost: Annotated[float, Gt(0), Le(1)] | None = None
     """Largest mean cost, as a share of the base network's; an error where no thresholds keep it and the limits."""
-    max_worst_cost: Annotated[float, Gt(0)] | None = None
+    max_worst_cost: Annotated[float, Ge(1)] | None = None
     """Largest cost of any sample, as a share of the base network's: what heads may add for one that no exit stops."""
     price: Annotated[float, Gt(0)] | None = None
     """For weighted-sum: what a loss of 1 counts, in base networks. With 5, a point of accuracy is worth 5 % of its
@@ -114,6 +114,9 @@ class SolveThresholds(Pass):
             raise ValueError("max_mean_cost: objective: best-accuracy needs it")
         if self.solver == "independent" and (self.objective != "least-cost" or self.limits):
             raise ValueError("solver: independent, the paper's method, knows one limit and objective: least-cost")
+        for metric in self.limits:
+            if not is_metric(metric):
+                raise ValueError(f"limits: there is no metric '{metric}'; take {METRICS}")
         if self.rule == STREAM:
             raise ValueError(f"rule: the thresholds of {STREAM} are chosen by solve-stream")
         if self.thresholds != "per-exit" and self.solver in ("exact", "descent"):

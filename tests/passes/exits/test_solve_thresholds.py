@@ -231,6 +231,7 @@ def test_goals_that_do_not_fit_together_are_refused() -> None:
         ({"objective": "weighted-sum"}, "price"),
         ({"price": 2.0}, "price"),
         ({"objective": "best-accuracy"}, "max_mean_cost"),
+        ({"limits": {"clas 1": 0.1}}, "no metric 'clas 1'"),
         ({"solver": "independent", "limits": {"worst-class": 0.1}}, "independent"),
     ):
         with pytest.raises(ValueError, match=message):
