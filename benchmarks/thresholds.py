@@ -7,8 +7,8 @@
     python benchmarks/thresholds.py starts --seconds 600     # makes the reference that `descent` compares with
 
 Tables are made up (`tests/policy/score_tables.py`): all exits meet one difficulty per sample, and `noise` makes them
-disagree. A folder of real tables has .npz files with `scores` [K + 1, n, classes], `labels` [n], `backbone` [K + 1] and
-`head` [K]. Times are this process's CPU time, compiled functions warm; memory is the peak of the whole process.
+disagree. A folder of real tables is what real_tables.py writes. Times are this process's CPU time, compiled functions
+warm; memory is the peak of the whole process.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ REFERENCE = Path(__file__).with_name("thresholds_reference.json")
 KINDS = ("weighted", "point", "upper95")
 PRICE, LIMIT, LIMIT95 = 3.0, 0.01, 0.02
 NOISES = (0.3, 1.0, 2.0)
+REAL_SAMPLES, REAL_EXITS = 5000, 10
 
 
 def pose(table: ScoreTable, costs: Costs, kind: str) -> Problem:
@@ -58,19 +59,38 @@ def made(exits: int, samples: int, noise: float, seed: int) -> tuple[ScoreTable,
     return made_table(exits, samples, seed=seed, noise=noise), made_costs(exits, seed=seed)
 
 
+def synthetic(exits: int) -> Iterator[tuple[str, ScoreTable, Costs]]:
+    """Tables of 5,000 samples."""
+    for noise in NOISES:
+        for seed in range(2):
+            yield f"noise {noise}, seed {seed}", *made(exits, 5000, noise, seed)
+
+
 def of_folder(folder: Path) -> Iterator[tuple[str, ScoreTable, Costs]]:
-    """The real tables of a folder."""
+    """The real tables of a folder: both splits together, at most REAL_SAMPLES samples with a fixed seed and REAL_EXITS
+    exits evenly spread.
+    """
+    from benchmarks.real_tables import load_tables
+
     for file in sorted(folder.glob("*.npz")):
-        with np.load(file) as data:
-            table = ScoreTable("calibration", data["scores"].astype(np.float32), data["labels"].astype(np.int64))
-            yield file.stem, table, Costs(data["backbone"].astype(np.int64), data["head"].astype(np.int64))
+        tables = load_tables(file)
+        if len(tables.places) > REAL_EXITS:
+            tables = tables.only(np.linspace(0, len(tables.places) - 1, REAL_EXITS).round().astype(int).tolist())
+        assert tables.test is not None
+        both = tables.calibration, tables.test
+        scores = np.concatenate([part.scores for part in both], axis=1)
+        labels = np.concatenate([part.labels for part in both])
+        chosen = np.random.default_rng(0).permutation(len(labels))[:REAL_SAMPLES]
+        yield file.stem, ScoreTable("calibration", scores[:, chosen], labels[chosen]), tables.costs
 
 
 def warm_up() -> None:
     """Compile all that is timed."""
     for kind in KINDS:
-        table, costs = made(3, 200, 1.0, 0)
+        table, costs = made(3, 600, 1.0, 0)
         posed = pose(table, costs, kind)
+        # more than 255 thresholds are compiled apart
+        solve_descent(posed, grids(posed, 400), (), 0)
         prepared = grids(posed, 6)
         solve_branching(posed, prepared, solve_descent(posed, prepared, (), 0), 3, 10)
         solve_shared(posed)
@@ -140,15 +160,11 @@ COLUMNS = (
 
 
 def compare(exits: int, kinds: list[str], boxes: int, root_steps: int, folder: Path | None) -> None:
-    """All solvers on tables of 5,000 samples; costs in networks."""
+    """All solvers on a folder's tables, or on made ones; costs in networks."""
     header(*COLUMNS)
     gaps: dict[str, list[float]] = {kind: [] for kind in kinds}
     for kind in kinds:
-        for noise in NOISES:
-            for seed in range(2):
-                name = f"noise {noise}, seed {seed}"
-                gaps[kind].append(bounded(name, *made(exits, 5000, noise, seed), kind, boxes, root_steps))
-        for name, table, costs in of_folder(folder) if folder else ():
+        for name, table, costs in of_folder(folder) if folder else synthetic(exits):
             gaps[kind].append(bounded(name, table, costs, kind, boxes, root_steps))
     print()
     for kind in kinds:
@@ -245,7 +261,7 @@ def main() -> int:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["weighted", "point"])
     parser.add_argument("--boxes", type=int, help="boxes that branch and bound looks at")
     parser.add_argument("--root-steps", type=int, help="steps of the first ascent")
-    parser.add_argument("--tables", type=Path, help="folder of real tables")
+    parser.add_argument("--tables", type=Path, help="folder of real tables, in the place of made ones")
     parser.add_argument("--seconds", type=float, default=600.0, help="how long starts are made")
     given = parser.parse_args()
     if given.what == "starts":

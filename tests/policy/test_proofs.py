@@ -104,6 +104,26 @@ def test_no_thresholds_whatever_are_cheaper_than_the_bounds(
     assert found.cost * (1 - found.grid_gap) <= least * (1 + 1e-6)
 
 
+@pytest.mark.parametrize(("steps", "tight"), [(40, 0.96), (300, 0.98)])
+@pytest.mark.parametrize("limit", [0.05, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bound_on_any_thresholds_is_near_what_they_cost(seed: int, limit: float, steps: int, tight: float) -> None:
+    table = made_table(2, 150, classes=3, seed=seed)
+    posed = problem(table, made_costs(2, head=80), ones[:2], limit, price=0.0 if limit < 1 else 1.0)
+    prepared = grids(posed, steps)
+    found = solve_branching(posed, prepared, np.full(2, prepared.never), root_steps=1500)
+    cuts = grids(posed, posed.confidences.size)
+    least = min(
+        cost
+        for policy in itertools.product(range(cuts.never + 1), repeat=2)
+        for cost, over in [policy_value(posed, cuts.levels, cuts.never, np.array(policy))]
+        if keeps(over)
+    )
+    # on the coarser grid the best thresholds are not
+    assert steps > 40 or least < found.cost * (1 - 1e-3)
+    assert tight * least <= found.bound_of_any <= least * (1 + 1e-6)
+
+
 @pytest.mark.parametrize("boxes", [1, 30])
 def test_a_search_that_is_cut_short_keeps_its_bound(boxes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eennc.policy.solvers.branch.ROOT_BEGINNINGS", 3)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.solvers.descent import CONSTRAINED, code, go_round
+from eennc.policy.solvers.off_grid import bound_of_any
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import Problem, keeps
 from eennc.policy.solvers.relaxation import Linear, ascend
-from eennc.policy.solvers.tree import bound_of_any, enumerate_box, tighten, to_go, value_of
+from eennc.policy.solvers.tree import enumerate_box, tighten, to_go, value_of
 from eennc.policy.statistics import SLACK
 from eennc.policy.table import Ints
 
