@@ -232,8 +232,9 @@ def _per_exit(
     found = solve_descent(given, prepared, starts, seed, thorough)
     ascent = int(min(BOUND_STEPS, BOUND_WORK / given.confidences.size))
     exact = solver == "exact" and thorough
-    # of a bound's roots there are many, and what is proven in their time says little
-    worth_it = thorough and ascent >= LEAST_STEPS and not given.bounds.any()
+    # of a bound's roots there are many, of several limits the proof sees one: it takes long and says little
+    simple = len(given.limits) == 1 and not given.bounds.any()
+    worth_it = thorough and simple and ascent >= LEAST_STEPS
     if solver == "descent" or not (exact or worth_it):
         return "descent", prepared.values(found), None
     proven = solve_branching(given, prepared, found, MOST_BOXES if exact else BOXES, max(ascent, LEAST_STEPS))

@@ -83,7 +83,7 @@ class SolveThresholds(Pass):
     each class that an exit names, the same at all exits. auto: what does best on calibration samples that had no part
     in choosing it, by cross-validation (docs/thresholds.md)."""
     solver: Literal["auto", "exact", "descent", "independent"] = "auto"
-    """For thresholds per exit. auto: descent; with statistic: point how far from the optimum that can be, too. exact:
+    """For thresholds per exit. auto: descent, and with one limit on the point how far from the optimum that is. exact:
     until the optimum on the grid is proven, or an error after some minutes. independent: the paper's method, which
     takes exits as independent and has a grid of 13 thresholds per exit, whatever `thresholds` and `steps` say."""
     steps: Annotated[int, Ge(2), Le(100_000)] = 100
