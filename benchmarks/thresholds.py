@@ -70,7 +70,7 @@ def of_folder(folder: Path) -> Iterator[tuple[str, ScoreTable, Costs]]:
     """The real tables of a folder: both splits together, at most REAL_SAMPLES samples with a fixed seed and REAL_EXITS
     exits evenly spread.
     """
-    from benchmarks.real_tables import load_tables
+    from real_tables import load_tables
 
     for file in sorted(folder.glob("*.npz")):
         tables = load_tables(file)
