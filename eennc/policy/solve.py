@@ -66,7 +66,7 @@ def solve(
     threshold would keep. `solver` is for the latter; `independent` is the paper's method, without temperatures, and may
     break the limit. `fitted`: temperatures that are known already; not `thorough` makes searches faster and a little
     worse. `whole`: the table of which this one is a part that stands for it; bounds are then as wide as there. `auto`
-    proves the optimum, or how far it can be, where the table is small enough.
+    proves, under at most one limit on the point, how far from the optimum it can be, where the table is small enough.
 
     Raises UserError for a goal that no policy reaches, with the nearest that one does, and where the exact solver is
     asked for and does not end in minutes.
