@@ -19,7 +19,7 @@ from threshold_optimism import pooled
 
 from eennc.policy.choice import FAMILIES, Family
 from eennc.policy.evaluate import evaluate
-from eennc.policy.families import Settings, choose_family
+from eennc.policy.families import Comparison, Settings
 from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
 from eennc.policy.statistics import Metric, loss_of
@@ -47,12 +47,13 @@ def re_split(pool: ScoreTable, costs: Costs, size: int, goal: Goal, seed: int) -
     """What each way of choosing does on the samples that it did not see."""
     order = np.random.default_rng(seed).permutation(len(pool))
     chosen, new = pool.rows(order[:size]), pool.rows(order[size:])
-    choice = choose_family(chosen, costs, goal, settings=Settings(min_gain=MIN_GAIN, seed=seed))
-    found = {row.family: outcome(chosen, new, costs, goal, row.family, row.share) for row in choice.rows}
+    comparison = Comparison(chosen, costs, goal, Settings(min_gain=MIN_GAIN, seed=seed))
+    choice = comparison.choose(FAMILIES)
     return {
         "one threshold, upper95": outcome(chosen, new, costs, goal, "shared", 1.0),
-        **found,
-        "auto": found[choice.family],
+        # a family that is asked for is the only one to choose from
+        **{f: outcome(chosen, new, costs, goal, f, comparison.kept(f, 1)[0]) for f in FAMILIES},
+        "auto": outcome(chosen, new, costs, goal, choice.family, choice.share),
     }
 
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/policy"))
 from score_tables import made_costs, made_table
 
 from eennc.policy.calibration import temperatures
-from eennc.policy.solvers.branch import solve_branching
+from eennc.policy.solvers.branch import ROOT_STEPS, solve_branching
 from eennc.policy.solvers.descent import CONSTRAINED, code, descend, solve_descent
 from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
@@ -273,9 +273,9 @@ def main() -> int:
     if given.what == "growth":
         growth()
     elif given.what == "exact":
-        compare(5, given.kinds, given.boxes or 100, given.root_steps or 1500, given.tables)
+        compare(5, given.kinds, given.boxes or 1000, given.root_steps or ROOT_STEPS, given.tables)
     else:
-        compare(10, given.kinds, given.boxes or 20, given.root_steps or 4000, given.tables)
+        compare(10, given.kinds, given.boxes or 600, given.root_steps or ROOT_STEPS, given.tables)
     return 0
 
 

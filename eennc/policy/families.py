@@ -15,7 +15,7 @@ from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal
 from eennc.policy.requirements import Estimate, relative_macs
 from eennc.policy.solve import solve
-from eennc.policy.statistics import SLACK, limit_rows, loss_of, metric_weights, paired_loss
+from eennc.policy.statistics import SLACK, limit_rows, loss_of, metric_weights, paired_loss, upper_bound
 from eennc.policy.table import Costs, Floats, Ints, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
@@ -29,7 +29,9 @@ GAIN = 0.5
 SAFE = 1.0
 """Standard errors by which a loss below its limit is safe, so that the comparison of losses does not matter."""
 SHARES = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1, 0.0)
-"""Shares of the limits that thresholds are chosen under until the samples left out keep the limits."""
+"""Shares of the limits that thresholds are chosen under so that the samples left out keep the limits."""
+CHANCE = 0.05
+"""That the samples left out keep a limit which new data break; divided by the number of families to choose from."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def choose_family(
     is the one that gains most, if that is more than `GAIN` standard errors of the gain; else the shared threshold.
 
     Where limits are to be kept on held-out samples, each family is chosen under the largest of `SHARES` of the limits
-    with which the samples left out keep them, by their upper 95 % bound; losses need no comparison then.
+    with which the samples left out keep them, by an upper bound; losses need no comparison then. As the best of several
+    families is taken, the bound is Bonferroni's: of one family it is at 95 %.
 
     Of a single family the expected loss alone is found out. For best-accuracy families are compared by the cost under
     the limit that a shared threshold needs for the budget.
@@ -70,7 +73,7 @@ def choose_family(
     if why := too_few(table):
         return FamilyChoice(families[0], None, (), 0, False, why)
     try:
-        return _Comparison(table, costs, goal, settings).choose(families)
+        return Comparison(table, costs, goal, settings).choose(families)
     except UserError:
         why = "some folds cannot reach the goal"
         return FamilyChoice(_first_that_can(table, costs, goal, families, settings), None, (), 0, False, why)
@@ -150,13 +153,14 @@ def out_of_fold(table: ScoreTable, costs: Costs, fold: Ints, fit: Callable[[int,
     return OutOfFold(correct, macs)
 
 
-class _Comparison:
-    """Families on one table, all on the same folds."""
+class Comparison:
+    """Families on one table, all on the same folds; what is found out of fold is kept."""
 
     def __init__(self, table: ScoreTable, costs: Costs, goal: Goal, settings: Settings) -> None:
         self.table, self.costs, self.goal, self.settings = table, costs, goal, settings
         self.fold = folds_of(table, settings.seed)
         self.fitted: dict[int, tuple[float, ...]] = {}
+        self.found: dict[tuple[Family, float], OutOfFold] = {}
         if goal.objective == "best-accuracy":
             self.goal = goal.within(self._needed())
         self.asked = goal
@@ -164,11 +168,11 @@ class _Comparison:
     def choose(self, families: Sequence[Family]) -> FamilyChoice:
         """As `choose_family` says."""
         first = families[0]
-        share, reference = self.kept(first)
+        share, reference = self.kept(first, len(families))
         rows = [self.row(first, reference, share)]
         chosen, most, why = rows[0], 0.0, ""
         for family in families[1:]:
-            share, found = self.kept(family)
+            share, found = self.kept(family, len(families))
             rows.append(self.row(family, found, share))
             gain = self.gains(reference, found)
             if gain > most and (self.goal.held_out or self.loses_no_more(reference, found)):
@@ -185,23 +189,45 @@ class _Comparison:
         grouped = self.table.groups is not None
         return FamilyChoice(chosen.family, expected, tuple(rows), folds, grouped, why, chosen.share)
 
-    def kept(self, family: Family) -> tuple[float | None, OutOfFold]:
-        """A family out of fold, and the share of the limits it was chosen under."""
-        for share in SHARES if self.goal.held_out else SHARES[:1]:
-            found = self.of(family, self.goal.scaled(share))
-            if not self.goal.held_out or self.keeps(found):
-                return share, found
+    def kept(self, family: Family, looks: int) -> tuple[float | None, OutOfFold]:
+        """A family out of fold, and the share of the limits it was chosen under, where `looks` families are compared.
+
+        Of the shares half are ruled out at a time, as a smaller one loses less.
+        """
+        if not self.goal.held_out:
+            return 1.0, self.of(family, self.goal)
+        low, high = 0, len(SHARES)
+        while low < high:
+            middle = (low + high) // 2
+            if self.keeps(self.under(family, SHARES[middle]), looks):
+                high = middle
+            else:
+                low = middle + 1
+        if high < len(SHARES):
+            return SHARES[high], self.under(family, SHARES[high])
         base = np.full(len(self.table), self.costs.backbone[-1], np.int64)
         return None, OutOfFold(self.table.correct[-1], base)
 
-    def keeps(self, found: OutOfFold) -> bool:
-        """Whether upper 95 % bounds of the loss keep all limits."""
-        table = self.table
-        return all(
-            paired_loss(table.correct[-1], found.correct, weights, table.groups, strata).upper95 <= one.limit + SLACK
-            for one in self.goal.limits
-            for weights, strata in limit_rows(table, one.metric)
-        )
+    def under(self, family: Family, share: float) -> OutOfFold:
+        """A family out of fold, chosen under a share of the limits."""
+        if (family, share) not in self.found:
+            self.found[family, share] = self.of(family, self.goal.scaled(share))
+        return self.found[family, share]
+
+    def keeps(self, found: OutOfFold, looks: int) -> bool:
+        """Whether upper bounds of the loss keep all limits where the best of `looks` families is taken.
+
+        What a family loses by chance of the samples differs from one to the next, and is bounded for all of them
+        together; what a group does to the network, it does to all families much alike.
+        """
+        base = self.table.correct[-1]
+        for one in self.goal.limits:
+            for weights, strata in limit_rows(self.table, one.metric):
+                grouped = paired_loss(base, found.correct, weights, self.table.groups, strata)
+                alone = upper_bound(paired_loss(base, found.correct, weights), weights, CHANCE / looks)
+                if max(grouped.upper95, alone) > one.limit + SLACK:
+                    return False
+        return True
 
     def of(self, family: Family, goal: Goal | None = None) -> OutOfFold:
         """A family out of fold."""

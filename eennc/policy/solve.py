@@ -13,7 +13,7 @@ from eennc.policy.achieved import Achieved, achieved
 from eennc.policy.calibration import temperatures
 from eennc.policy.choice import Family
 from eennc.policy.goal import Goal
-from eennc.policy.solvers.branch import Bounded, solve_branching
+from eennc.policy.solvers.branch import ROOT_STEPS, Bounded, solve_branching
 from eennc.policy.solvers.descent import solve_descent
 from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import grids
@@ -26,15 +26,13 @@ from eennc.support.diagnostics import UserError
 
 Solver = Literal["auto", "exact", "descent", "independent"]
 
-BOUND_STEPS = 2500
-"""Steps of the ascent that bounds the answer for 10 exits and 5,000 samples; for larger tables fewer in proportion."""
 BOUND_WORK = 1.25e8
-"""Exits * samples * steps of an ascent; some seconds."""
+"""Exits * samples * steps of the ascent that bounds an answer, at most; some seconds."""
 LEAST_STEPS = 100
 """With fewer a bound says nothing, and none is made."""
-BOXES = 4
+BOXES = 10
 """Boxes that `auto` looks at."""
-MOST_BOXES = 300
+MOST_BOXES = 1000
 """Boxes that the exact solver looks at before it gives up; some minutes for 5,000 samples."""
 FINELY = 5e-7
 """How near to the best accuracy a thorough search comes where losses are no multiples of a sample's weight."""
@@ -230,7 +228,7 @@ def _per_exit(
     prepared = grids(given, steps, *simpler)
     starts = [prepared.indices(thresholds) for thresholds in simpler]
     found = solve_descent(given, prepared, starts, seed, thorough)
-    ascent = int(min(BOUND_STEPS, BOUND_WORK / given.confidences.size))
+    ascent = int(min(ROOT_STEPS, BOUND_WORK / given.confidences.size))
     exact = solver == "exact" and thorough
     # of a bound's roots there are many, of several limits the proof sees one: it takes long and says little
     simple = len(given.limits) == 1 and not given.bounds.any()

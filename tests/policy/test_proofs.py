@@ -126,8 +126,7 @@ def test_the_bound_on_any_thresholds_is_near_what_they_cost(seed: int, limit: fl
 
 @pytest.mark.parametrize("boxes", [1, 30])
 def test_a_search_that_is_cut_short_keeps_its_bound(boxes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eennc.policy.solvers.branch.ROOT_BEGINNINGS", 3)
-    monkeypatch.setattr("eennc.policy.solvers.branch.BEGINNINGS", 3)
+    monkeypatch.setattr("eennc.policy.solvers.branch.LEAF", 0)
     table = made_table(4, 300, seed=4, noise=2.0)
     posed = problem(table, made_costs(4, head=100), (1.0,) * 4, 0.03, "accuracy", "upper95")
     prepared = grids(posed, 9)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import heapq
+import importlib
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eennc.policy.solvers.decomposition import Linear, ascend, multipliers_of, tighten
 from eennc.policy.solvers.descent import CONSTRAINED, code, go_round
-from eennc.policy.solvers.off_grid import bound_of_any
+from eennc.policy.solvers.off_grid import LARGEST, bound_of_any
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import Problem, keeps
-from eennc.policy.solvers.relaxation import Linear, ascend
-from eennc.policy.solvers.tree import enumerate_box, tighten, to_go, value_of
+from eennc.policy.solvers.tree import enumerate_box
 from eennc.policy.statistics import SLACK
 from eennc.policy.table import Ints
 
-ROOT_STEPS = 1500
-STEPS = 250
+ROOT_STEPS = 300
+STEPS = 60
 """Steps of an ascent: at a root, and from the multipliers of the box that a box was cut from."""
-ROOT_BEGINNINGS = 20_000
-BEGINNINGS = 4_000
-"""Beginnings of policies that are looked at before a box is cut: as long as the ascent takes."""
+PACE = 0.5
+"""Of the first steps from there, against Polyak's."""
+WORK = 4_000_000
+"""Sums that are made to enumerate a block, at most."""
+LEAF = 4_000
+"""Beginnings, without the last two thresholds, of the policies of a box that is enumerated."""
 TOLERANCE = 1e-7
 """What a policy must save, as a share of the cost, to count as cheaper."""
 RATIO, FINEST = 4.0, 1.1
@@ -32,8 +37,10 @@ where it is good enough."""
 FIRST_PRICE = 2.5
 PRICES = np.geomspace(0.1, 1e3, 25)
 """Of a unit of loss, in networks: what an ascent begins with, and what limits are compared at."""
-FINE = 1000
-"""Thresholds per exit of the grid on which all thresholds are bounded."""
+COARSE, FINE = 100, 500
+"""Thresholds per exit of the grids on which all thresholds are bounded: to find the price, and then."""
+DEARER, PRICE_STEPS = 4.0, 12
+"""Up to how many times the ascent's price that price is looked for, and in how many steps."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class _Box:
     roots: tuple[float, float]
     low: Ints
     high: Ints
+    cuts: Ints
     multipliers: NDArray[np.float32]
     price: float
     bound: float
@@ -102,7 +110,7 @@ class _Search:
 
     def __init__(self, problem: Problem, given: Grids, start: Ints) -> None:
         self.problem, self.levels, self.never = problem, given.levels, given.never
-        self.fine = grids(problem, FINE)
+        self.coarse, self.fine = grids(problem, COARSE), grids(problem, FINE)
         self.limit = _tightest(problem)
         self.network = float(problem.backbone[-1])
         self.best = start.copy()
@@ -122,56 +130,113 @@ class _Search:
 
     def run(self, boxes: int | None, root_steps: int) -> None:
         """Look at boxes."""
-        exits, n = self.levels.shape
-        nothing = np.zeros(exits)
-        price = FIRST_PRICE if self.problem.limits[self.limit] < 1 else 0.0
         for roots in _stretches(self.problem, self.limit):
-            low, high = np.zeros(exits, np.int64), np.full(exits, self.never)
-            multipliers = np.zeros((exits - 1, 9, n), np.float32)
-            self.look(_Box(roots, low, high, multipliers, price, -math.inf, nothing, nothing), root_steps, True)
+            self.root(roots, root_steps)
         while self.heap and self.heap[0][0] < self.cost * (1 - TOLERANCE) and (boxes is None or self.number < boxes):
             for half in _halves(heapq.heappop(self.heap)[2]):
-                self.look(half, STEPS)
+                self.look(half)
         if self.heap:
             self.bound = min(self.bound, self.heap[0][0])
 
-    def look(self, box: _Box, steps: int, root: bool = False) -> None:
-        """Bound a box, and enumerate it or put it among the open ones."""
-        problem, levels, never = self.problem, self.levels, self.never
-        multipliers, met, low, high = box.multipliers.copy(), self.best.copy(), box.low.copy(), box.high.copy()
-        linear = _linear(problem, self.limit, box.roots)
+    def root(self, roots: tuple[float, float], steps: int) -> None:
+        """Look at the box of all policies, and bound those off the grid."""
+        exits = self.problem.exits
+        low, high, nothing = np.zeros(exits, np.int64), np.full(exits, self.never), np.zeros(exits)
+        cuts = np.append(np.arange(0, exits, LARGEST), exits)
+        price = FIRST_PRICE if self.problem.limits[self.limit] < 1 else 0.0
+        linear = _linear(self.problem, self.limit, roots)
+        multipliers = multipliers_of(linear, self.levels, self.never, self.best, cuts, price)
+        box = _Box(roots, low, high, cuts, multipliers.astype(np.float32), price, -math.inf, nothing, nothing)
+        box = self.ascend(box, steps, 1.0)
+        self.bound_of_any = min(self.bound_of_any, self.bound_off_grid(linear, box))
+        self.settle(box)
+
+    def bound_off_grid(self, linear: Linear, box: _Box) -> float:
+        """What any thresholds cost at least, at the price at which that is most on a coarse grid."""
+        multipliers = box.multipliers.astype(np.float64)
+
+        def bound(price: float, by: Grids) -> float:
+            return bound_of_any(linear, by.levels, by.never, box.cuts, multipliers, price)
+
+        price = box.price
+        if self.problem.limits[self.limit] < 1:
+
+            def missing(price: float) -> float:
+                return -bound(price, self.coarse)
+
+            optimize: Any = importlib.import_module("scipy.optimize")  # slow to import, and without types
+            # the ascent ended as soon as the policies of the grid were bounded
+            most = DEARER * max(price, FIRST_PRICE)
+            found = optimize.minimize_scalar(
+                missing, bounds=(0.0, most), method="bounded", options={"maxiter": PRICE_STEPS}
+            )
+            price = float(found.x)
+        return bound(price, self.fine)
+
+    def look(self, box: _Box) -> None:
+        """Bound a box that was cut from another."""
+        if not self.enumerate(box):
+            cuts, multipliers = _merged(box.cuts, box.multipliers, box.high - box.low + 1)
+            self.settle(self.ascend(replace(box, cuts=cuts, multipliers=multipliers), STEPS, PACE))
+
+    def ascend(self, box: _Box, steps: int, pace: float) -> _Box:
+        """The box with better multipliers."""
+        linear = _linear(self.problem, self.limit, box.roots)
+        multipliers, met = box.multipliers.astype(np.float64), self.best.copy()
+        grown = ascend(
+            self.problem, linear, self.levels, self.never, box.low, box.high, box.cuts, multipliers, box.price,
+            self.cost, steps, pace, met,
+        )  # fmt: skip
+        if grown.cost < self.cost:
+            self.best, self.cost = met, grown.cost
+        multipliers = multipliers.astype(np.float32)
+        return replace(box, multipliers=multipliers, price=grown.price, strayed=grown.strayed, centre=grown.centre)
+
+    def settle(self, box: _Box) -> None:
+        """Tighten a box, and enumerate it or put it among the open ones."""
         self.number += 1
-        _, price, found, strayed, centre = ascend(
-            problem, linear, levels, never, low, high, multipliers, box.price, self.cost, steps, met
-        )
-        if found < self.cost:
-            self.best, self.cost = met, found
-        if root:
-            any_of_them = bound_of_any(linear, self.fine.levels, self.fine.never, multipliers, price)
-            self.bound_of_any = min(self.bound_of_any, any_of_them)
-        if problem.exits == 1:
-            self.bound = self.cost
-            return
-        parts = to_go(linear, levels, never, low, high, multipliers, price)
-        bound = max(value_of(parts, linear, price), box.bound)
-        target = self.cost * (1 - TOLERANCE)
-        if bound >= target:
-            self.bound = min(self.bound, bound)
-            return
-        tighten(parts, linear, price, low, high, target)
-        parts = to_go(linear, levels, never, low, high, multipliers, price)
-        most = ROOT_BEGINNINGS if root else BEGINNINGS
+        linear = _linear(self.problem, self.limit, box.roots)
+        low, high, target = box.low.copy(), box.high.copy(), self.cost * (1 - TOLERANCE)
+        multipliers = box.multipliers.astype(np.float64)
+        bound = tighten(linear, self.levels, self.never, low, high, box.cuts, multipliers, box.price, target)
+        box = replace(box, low=low, high=high, bound=max(bound, box.bound))
+        if box.bound >= target:
+            self.bound = min(self.bound, box.bound)
+        elif not self.enumerate(box):
+            heapq.heappush(self.heap, (box.bound, self.number, box))
+
+    def enumerate(self, box: _Box) -> bool:
+        """Look at all policies of a box; False where they are too many."""
+        if self.problem.exits == 1:
+            self.bound = self.cost  # the best of all is known from the start
+            return True
+        if _coarse(box.roots) or math.prod((box.high - box.low + 1)[:-2].tolist()) > LEAF:
+            return False
         met = self.best.copy()
-        cost, whole = enumerate_box(
-            problem, linear, levels, never, low, high, multipliers, price, parts, TOLERANCE, most, met
-        )
+        cost = enumerate_box(self.problem, self.levels, self.never, box.low, box.high, TOLERANCE, met)
         if cost / self.network < self.cost:
             self.best, self.cost = met, cost / self.network
-        if whole:
-            self.bound = min(self.bound, self.cost * (1 - TOLERANCE))
-            return
-        box = _Box(box.roots, low, high, multipliers, price, bound, strayed, centre)
-        heapq.heappush(self.heap, (bound, self.number, box))
+        self.bound = min(self.bound, self.cost * (1 - TOLERANCE))
+        return True
+
+
+def _work(widths: list[int], samples: int) -> int:
+    """Sums that are made to enumerate a block."""
+    return math.prod(widths) + samples * math.prod(widths[:-3])
+
+
+def _merged(cuts: Ints, multipliers: NDArray[np.float32], widths: Ints) -> tuple[Ints, NDArray[np.float32]]:
+    """Neighbouring blocks made one where WORK allows it, the cheapest first."""
+    at = cuts.tolist()
+    rows = list(range(len(multipliers)))
+    samples = multipliers.shape[1]
+    while len(at) > 2:
+        costs = [_work(widths[at[b] : at[b + 2]].tolist(), samples) for b in range(len(at) - 2)]
+        b = int(np.argmin(costs))
+        if costs[b] > WORK:
+            break
+        del at[b + 1], rows[b]
+    return np.array(at), multipliers[rows]
 
 
 def _coarse(roots: tuple[float, float]) -> bool:

@@ -1,4 +1,8 @@
-"""A lower bound on what any thresholds cost, those between a grid's among them, from a relaxation's multipliers."""
+"""A lower bound on what any thresholds cost, those between a grid's among them.
+
+On a grid of cells, an exit whose threshold lies in cell i stops the samples of higher levels, passes those of lower
+ones, and does with those of level i either, each as suits the bound. Blocks have three exits at most.
+"""
 
 from __future__ import annotations
 
@@ -6,72 +10,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.compiled import compiled
-from eennc.policy.solvers.relaxation import FIRES, FORBIDDEN, OUT, PASSES, Linear, Singles, sum_up
-from eennc.policy.table import Floats
+from eennc.policy.solvers.blocks import Block
+from eennc.policy.solvers.decomposition import Linear, block_of, priced
+from eennc.policy.table import Floats, Ints
+
+LARGEST = 3
+"""Exits of a block."""
 
 
 @compiled
 def bound_of_any(
-    linear: Linear,
-    levels: NDArray[np.int32],
-    never: int,
-    multipliers: Singles,
-    price: float,
+    linear: Linear, levels: NDArray[np.int32], never: int, cuts: Ints, multipliers: Floats, price: float
 ) -> float:
     """A lower bound on what any thresholds cost that keep the linear limit, whether on the grid or not.
 
-    levels: those on a grid that may be finer. A threshold above its value i - 1, up to i, fires for levels above i, not
-    for those below, and for those of level i either way, as suits the bound.
+    levels: those on a grid that may be finer than the one the multipliers are of. A block has at most LARGEST exits.
     """
-    exits, n = levels.shape
-    going, rest = np.empty((3, n)), np.zeros((3, n))
-    going[:] = linear.share * linear.backbone[exits] + price * linear.regret[exits]
-    for k in range(exits - 1, -1, -1):
-        going_on, rest_on = going.copy(), rest.copy()
-        for s in range(n):
-            share = linear.share[s]
-            stop = share * (linear.backbone[k] + linear.head[k]) + linear.worth[k, s] + price * linear.regret[k, s]
-            for before in range(3):
-                gone, on = FORBIDDEN, FORBIDDEN
-                for o in range(3):
-                    m = multipliers[k - 1, 3 * before + o, s] if k > 0 else 0.0
-                    gone = min(gone, rest_on[o, s] - m)
-                    step = stop + rest_on[o, s] if o == FIRES else going_on[o, s]
-                    on = min(on, step + (share * linear.head[k] if o == PASSES else 0.0) - m)
-                going[before, s], rest[before, s] = on, gone
-    total = going[0].sum() - price * linear.limit
-    value = np.zeros(never + 2)
-    for k in range(1, exits):
-        m = multipliers[k - 1]
-        table = np.zeros((never + 2, never + 2))
-        for s in range(n):
-            _mark_cells(table, levels[k - 1, s], levels[k, s], m[:, s])
-        sum_up(table)
-        new = np.full(never + 2, FORBIDDEN)
-        for i in range(never + 2):
-            for j in range(never + 2):
-                total_here = value[i] + table[i, j]
-                new[j] = total_here if total_here < new[j] else new[j]
-        value = new
-    return total + value.min()
+    stop = priced(linear, price)
+    low, high = np.zeros(len(linear.head), np.int64), np.full(len(linear.head), never)
+    total = -price * linear.limit
+    for b in range(len(cuts) - 1):
+        total += _least(block_of(linear, stop, levels, never, low, high, cuts, multipliers, b))
+    return total
 
 
 @compiled
-def _mark_cells(table: Floats, a: int, b: int, m: Singles) -> None:
-    """Add a sample's least multiplier where the thresholds lie in the cells of a row and a column: an exit fires for
-    cells below the sample's level, either fires or passes for that of its level, passes above, and is out in the last.
+def _least(block: Block) -> float:
+    """The least that a block comes to, whatever its thresholds."""
+    size, n = block.levels.shape
+    cells = block.never + 1
+    both, stopped, plain = np.zeros((cells + 1, cells + 1)), np.zeros(cells + 1), np.zeros(cells + 1)
+    for s in range(n):
+        _add(block, s, block.cap, 0.0, 1.0, both, stopped, plain)
+    best = _least_of_two(both, stopped, plain, 0.0, size)
+    if size < LARGEST:
+        return best
+    both[:], stopped[:], plain[:] = 0.0, 0.0, 0.0
+    pays, levels = block.head[0], block.levels[0]
+    fires = np.minimum(block.cap, block.share * pays + block.own[0])
+    order = np.argsort(levels)
+    starts = np.searchsorted(levels[order], np.arange(cells + 1))
+    base = fires.sum()
+    for i in range(cells):
+        either = order[starts[i] : starts[i + 1]]
+        for s in either:
+            base -= fires[s]
+            _add(block, s, fires[s], pays, 1.0, both, stopped, plain)
+        best = min(best, _least_of_two(both, stopped, plain, base, size))
+        for s in either:
+            _add(block, s, fires[s], pays, -1.0, both, stopped, plain)
+            _add(block, s, block.cap, pays, 1.0, both, stopped, plain)
+    return best
+
+
+@compiled
+def _add(
+    block: Block, s: int, cap: float, heads: float, sign: float, both: Floats, stopped: Floats, plain: Floats
+) -> None:
+    """Add a sample that has come by `heads` and comes to `cap` at most to what the last two exits, a and b, come to.
+
+    both, stopped: with a in, as differences along its cell, per cell of b and at last with b out; and less what those
+    come to that a stops no longer. plain: with a out.
     """
-    out = len(table) - 1
-    ends = np.array([[0, a, a + 1, out, out + 1], [0, b, b + 1, out, out + 1]])
-    # the outcomes that are possible in each of the four stretches: [first, last]
-    first, last = np.array([FIRES, FIRES, PASSES, OUT]), np.array([FIRES, PASSES, PASSES, OUT])
-    for x in range(4):
-        for y in range(4):
-            least = np.inf
-            for o in range(first[x], last[x] + 1):
-                for q in range(first[y], last[y] + 1):
-                    least = min(least, m[3 * o + q])
-            for i, sign in ((ends[0, x], 1.0), (ends[0, x + 1], -1.0)):
-                for j, other in ((ends[1, y], 1.0), (ends[1, y + 1], -1.0)):
-                    if i <= out and j <= out:
-                        table[i, j] += sign * other * least
+    size, cells = len(block.head), block.never + 1
+    part, on = block.share[s], block.own[size, s]
+    level = block.levels[size - 1, s]
+    pays_b = heads + block.head[size - 1]
+    fires, passes = min(cap, part * pays_b + block.own[size - 1, s]), min(cap, part * pays_b + on)
+    for c in range(cells):
+        plain[c] += sign * (fires if c < level else (passes if c > level else min(fires, passes)))
+    plain[cells] += sign * min(cap, part * heads + on)
+    if size == 1:
+        return
+    a = size - 2
+    pays_a = heads + block.head[a]
+    fires_a = min(cap, part * pays_a + block.own[a, s])
+    pays_b = pays_a + block.head[size - 1]
+    fires, passes = min(cap, part * pays_b + block.own[size - 1, s]), min(cap, part * pays_b + on)
+    stopped[block.levels[a, s]] += sign * fires_a
+    stopped[cells] += sign * fires_a
+    here, behind = both[block.levels[a, s]], both[block.levels[a, s] + 1]
+    for c in range(cells):
+        value = fires if c < level else (passes if c > level else min(fires, passes))
+        either = min(fires_a, value)
+        here[c] += sign * either
+        behind[c] += sign * (value - either)
+    value = min(cap, part * pays_a + on)
+    here[cells] += sign * min(fires_a, value)
+    behind[cells] += sign * (value - min(fires_a, value))
+
+
+@compiled
+def _least_of_two(both: Floats, stopped: Floats, plain: Floats, base: float, size: int) -> float:
+    """The least over the cells of the last two exits, or with either out."""
+    best = base + plain.min()
+    if size == 1:
+        return best
+    cells = len(plain) - 1
+    sums, lowest = np.zeros(cells + 1), np.full(cells + 1, np.inf)
+    total = base + stopped[cells]
+    for row in range(cells):
+        total -= stopped[row]
+        line = both[row]
+        for c in range(cells + 1):
+            sums[c] += line[c]
+            here = sums[c] + total
+            lowest[c] = here if here < lowest[c] else lowest[c]
+    return min(best, lowest.min())
