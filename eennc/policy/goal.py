@@ -21,7 +21,8 @@ class Goal:
 
     limit: the largest loss in `metric` that `statistic` may show, None for any. more: further limits, all kept at once.
     held_out: whether limits are to be kept on samples that had no part in choosing, which `choose_family` sees to.
-    budget: the largest mean cost; worst: the largest cost of any sample; None for any.
+    budget: the largest mean cost; worst: the largest cost of any sample; None for any. share: of the limits that were
+    asked for, what these are.
     Raises ValueError for what makes no sense together.
     """
 
@@ -34,6 +35,7 @@ class Goal:
     worst: float | None = None
     price: float = 0.0
     held_out: bool = False
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.objective == "best-accuracy" and self.budget is None:
@@ -49,7 +51,8 @@ class Goal:
     def scaled(self, share: float) -> Goal:
         """With `share` of every limit on losses."""
         more = tuple(dataclasses.replace(one, limit=share * one.limit) for one in self.more)
-        return dataclasses.replace(self, limit=None if self.limit is None else share * self.limit, more=more)
+        limit = None if self.limit is None else share * self.limit
+        return dataclasses.replace(self, limit=limit, more=more, share=share * self.share)
 
     def within(self, limit: float) -> Goal:
         """The least cost under another limit in `metric`; the further limits on losses stay."""

@@ -144,6 +144,8 @@ def test_held_out_samples_keep_the_limit(metric: Metric) -> None:
         assert found is not None
         assert found.loss == row.loss
         assert found.loss.upper95 <= goal.limits[0].limit
+        # the best of two is taken: each is bounded at half the chance, 1.96 standard errors
+        assert found.loss.point + 1.9599 * found.loss.standard_error <= goal.limits[0].limit
     assert choice.share == next(row.share for row in choice.rows if row.family == choice.family)
 
 

@@ -163,3 +163,12 @@ def test_goals_that_make_no_sense() -> None:
             solve(table, costs, Goal(0.1, more=(Limit(metric, 0.1),)))
     only = replace(table, labels=np.zeros(50, np.int64))
     assert solve(only, costs, Goal(0.5)).thresholds
+
+
+def test_a_budget_out_of_reach_names_the_share_of_the_limit_that_was_asked_for() -> None:
+    table, costs = made_table(3, 200, seed=1), made_costs(3)
+    goal = Goal(0.02, statistic="upper95", held_out=True, budget=0.01)
+    with pytest.raises(UserError, match=r"at most 0.01 .accuracy, upper95., the share 0.5 of the limit that held-out"):
+        solve(table, costs, goal.scaled(0.5))
+    with pytest.raises(UserError, match=r"at most 0.02 .accuracy, upper95. at a mean cost"):
+        solve(table, costs, goal)

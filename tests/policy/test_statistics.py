@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from score_tables import made_table
 
-from eennc.policy.statistics import Metric, loss_of, metric_weights, paired_loss
+from eennc.policy.statistics import Metric, loss_of, metric_weights, paired_loss, upper_bound
 from eennc.policy.table import ScoreTable
 
 
@@ -98,3 +98,15 @@ def test_weights_of_integers_are_repetitions() -> None:
     for metric in ("accuracy", "balanced-accuracy"):
         expected = loss_of(repeated, repeated.correct[0], metric)
         assert loss_of(weighted, weighted.correct[0], metric).point == pytest.approx(expected.point)
+
+
+@pytest.mark.parametrize("chance", [0.05, 0.0125])
+def test_a_bound_is_above_the_loss_as_often_as_it_says(chance: float) -> None:
+    random = np.random.default_rng(3)
+    weights = np.full(400, 1 / 400)
+    # two networks that are wrong equally often: nothing is lost in the mean
+    losses = (paired_loss(random.random(400) < 0.9, random.random(400) < 0.9, weights) for _ in range(4000))
+    missed = np.mean([upper_bound(loss, weights, chance) < 0 for loss in losses])
+    assert missed == pytest.approx(chance, abs=4 * np.sqrt(chance / 4000))
+    certain = paired_loss(np.ones(400, bool), np.ones(400, bool), weights)
+    assert upper_bound(certain, weights, 0.05) == pytest.approx(certain.upper95)
