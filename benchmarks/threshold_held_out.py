@@ -52,7 +52,7 @@ def re_split(pool: ScoreTable, costs: Costs, size: int, goal: Goal, seed: int) -
     return {
         "one threshold, upper95": outcome(chosen, new, costs, goal, "shared", 1.0),
         # a family that is asked for is the only one to choose from
-        **{f: outcome(chosen, new, costs, goal, f, comparison.kept(f, 1)[0]) for f in FAMILIES},
+        **{f: outcome(chosen, new, costs, goal, f, comparison.kept(f, (f,))[0]) for f in FAMILIES},
         "auto": outcome(chosen, new, costs, goal, choice.family, choice.share),
     }
 

@@ -31,7 +31,9 @@ SAFE = 1.0
 SHARES = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1, 0.0)
 """Shares of the limits that thresholds are chosen under so that the samples left out keep the limits."""
 CHANCE = 0.05
-"""That the samples left out keep a limit which new data break; divided by the number of families to choose from."""
+"""That the samples left out keep a limit which new data break, whichever family is taken."""
+DRAWS = 20_000
+"""Of the largest of as many normal variables as there are families."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def choose_family(
 
     Where limits are to be kept on held-out samples, each family is chosen under the largest of `SHARES` of the limits
     with which the samples left out keep them, by an upper bound; losses need no comparison then. As the best of several
-    families is taken, the bound is Bonferroni's: of one family it is at 95 %.
+    families is taken, the bounds hold for all of them at once with 95 %.
 
     Of a single family the expected loss alone is found out. For best-accuracy families are compared by the cost under
     the limit that a shared threshold needs for the budget.
@@ -168,11 +170,11 @@ class Comparison:
     def choose(self, families: Sequence[Family]) -> FamilyChoice:
         """As `choose_family` says."""
         first = families[0]
-        share, reference = self.kept(first, len(families))
+        share, reference = self.kept(first, families)
         rows = [self.row(first, reference, share)]
         chosen, most, why = rows[0], 0.0, ""
         for family in families[1:]:
-            share, found = self.kept(family, len(families))
+            share, found = self.kept(family, families)
             rows.append(self.row(family, found, share))
             gain = self.gains(reference, found)
             if gain > most and (self.goal.held_out or self.loses_no_more(reference, found)):
@@ -189,8 +191,8 @@ class Comparison:
         grouped = self.table.groups is not None
         return FamilyChoice(chosen.family, expected, tuple(rows), folds, grouped, why, chosen.share)
 
-    def kept(self, family: Family, looks: int) -> tuple[float | None, OutOfFold]:
-        """A family out of fold, and the share of the limits it was chosen under, where `looks` families are compared.
+    def kept(self, family: Family, among: Sequence[Family]) -> tuple[float | None, OutOfFold]:
+        """A family out of fold, and the share of the limits it was chosen under, where the best of `among` is taken.
 
         Of the shares half are ruled out at a time, as a smaller one loses less.
         """
@@ -199,7 +201,7 @@ class Comparison:
         low, high = 0, len(SHARES)
         while low < high:
             middle = (low + high) // 2
-            if self.keeps(self.under(family, SHARES[middle]), looks):
+            if self.keeps(self.under(family, SHARES[middle]), among):
                 high = middle
             else:
                 low = middle + 1
@@ -208,14 +210,8 @@ class Comparison:
         base = np.full(len(self.table), self.costs.backbone[-1], np.int64)
         return None, OutOfFold(self.table.correct[-1], base)
 
-    def under(self, family: Family, share: float) -> OutOfFold:
-        """A family out of fold, chosen under a share of the limits."""
-        if (family, share) not in self.found:
-            self.found[family, share] = self.of(family, self.goal.scaled(share))
-        return self.found[family, share]
-
-    def keeps(self, found: OutOfFold, looks: int) -> bool:
-        """Whether upper bounds of the loss keep all limits where the best of `looks` families is taken.
+    def keeps(self, found: OutOfFold, among: Sequence[Family]) -> bool:
+        """Whether upper bounds of the loss keep all limits where the best of these families is taken.
 
         What a family loses by chance of the samples differs from one to the next, and is bounded for all of them
         together; what a group does to the network, it does to all families much alike.
@@ -224,10 +220,34 @@ class Comparison:
         for one in self.goal.limits:
             for weights, strata in limit_rows(self.table, one.metric):
                 grouped = paired_loss(base, found.correct, weights, self.table.groups, strata)
-                alone = upper_bound(paired_loss(base, found.correct, weights), weights, CHANCE / looks)
+                alone = upper_bound(paired_loss(base, found.correct, weights), weights, self.chance(among, weights))
                 if max(grouped.upper95, alone) > one.limit + SLACK:
                     return False
         return True
+
+    def chance(self, among: Sequence[Family], weights: Floats) -> float:
+        """That a bound of each family may be wrong with, so that of all together one is with `CHANCE`: where families
+        lose on the same samples, more than a part of it (the largest of correlated normal variables, Hothorn, Bretz and
+        Westfall 2008). weights: float64 [n], what the samples count in the loss.
+        """
+        if len(among) == 1:
+            return CHANCE
+        base = self.table.correct[-1].astype(np.float64)
+        parts = np.stack([weights * (base - self.under(family, SHARES[len(SHARES) // 2]).correct) for family in among])
+        together = parts @ parts.T
+        errors = np.sqrt(np.diag(together))
+        # a family that loses and gains nothing is no risk
+        correlation = together / np.maximum(np.outer(errors, errors), 1e-300)
+        values, vectors = np.linalg.eigh(correlation)
+        normal = np.random.default_rng(0).standard_normal((DRAWS, len(among)))
+        largest = (normal * np.sqrt(np.maximum(values, 0)) @ vectors.T).max(axis=1)
+        return float((normal[:, 0] > np.quantile(largest, 1 - CHANCE)).mean())
+
+    def under(self, family: Family, share: float) -> OutOfFold:
+        """A family out of fold, chosen under a share of the limits."""
+        if (family, share) not in self.found:
+            self.found[family, share] = self.of(family, self.goal.scaled(share))
+        return self.found[family, share]
 
     def of(self, family: Family, goal: Goal | None = None) -> OutOfFold:
         """A family out of fold."""
