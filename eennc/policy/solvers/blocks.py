@@ -106,10 +106,8 @@ def least_of_block(block: Block, chosen: Ints, least: Floats) -> float:
             else:
                 alive[d + 1, m] = s
                 m += 1
-        # where no sample stops, leaving the exit out is as good, and cheaper
-        if m < count[d] or i == block.never:
-            d += 1
-            count[d], base[d], heads[d] = m, total, pays
+        d += 1
+        count[d], base[d], heads[d] = m, total, pays
     return best
 
 
