@@ -66,8 +66,9 @@ def choose_family(
     is the one that gains most, if that is more than `GAIN` standard errors of the gain; else the shared threshold.
 
     Where limits are to be kept on held-out samples, each family is chosen under the largest of `SHARES` of the limits
-    with which the samples left out keep them, by an upper bound; losses need no comparison then. As the best of several
-    families is taken, the bounds hold for all of them at once with 95 %.
+    with which the samples left out keep them, by an upper bound; losses need no comparison then. That of one shared
+    threshold is at 95 %, as if it alone had been asked for. Those of the others, the best of which may take its place,
+    hold for all families at once with 95 %.
 
     Of a single family the expected loss alone is found out. For best-accuracy families are compared by the cost under
     the limit that a shared threshold needs for the budget.
@@ -170,7 +171,7 @@ class Comparison:
     def choose(self, families: Sequence[Family]) -> FamilyChoice:
         """As `choose_family` says."""
         first = families[0]
-        share, reference = self.kept(first, families)
+        share, reference = self.kept(first, (first,))
         rows = [self.row(first, reference, share)]
         chosen, most, why = rows[0], 0.0, ""
         for family in families[1:]:
