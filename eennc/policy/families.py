@@ -250,13 +250,13 @@ class Comparison:
             self.found[family, share] = self.of(family, self.goal.scaled(share))
         return self.found[family, share]
 
-    def of(self, family: Family, goal: Goal | None = None) -> OutOfFold:
+    def of(self, family: Family, goal: Goal) -> OutOfFold:
         """A family out of fold."""
 
         def fit(number: int, part: ScoreTable) -> Policy:
             if number not in self.fitted:
                 self.fitted[number] = temperatures(part)
-            return self._fit(family, goal or self.goal, part, self.fitted[number])
+            return self._fit(family, goal, part, self.fitted[number])
 
         return out_of_fold(self.table, self.costs, self.fold, fit)
 

@@ -176,7 +176,7 @@ class _How:
         if goal.budget is None or reached <= goal.budget + SLACK:
             return
         limits = " and ".join(f"{one.limit:g} ({one.metric}, {one.statistic})" for one in goal.limits if one.limit < 1)
-        if goal.share < 1:
+        if limits and goal.share < 1:
             limits += f", the share {goal.share:g} of the limit that held-out samples need,"
         hint = f"allow a mean of {reached:.4g}"
         if not limits:

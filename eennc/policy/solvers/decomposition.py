@@ -100,23 +100,30 @@ def block_of(
 
 
 @compiled
+def _stop(head: Floats, levels: NDArray[np.int32], never: int, indices: Ints, s: int) -> tuple[float, int]:
+    """The heads that sample s comes by at exits [k] with these indices, and which stops it; k where none does."""
+    heads = 0.0
+    for k in range(len(head)):
+        if indices[k] < never:
+            heads += head[k]
+            if levels[k, s] > indices[k]:
+                return heads, k
+    return heads, len(head)
+
+
+@compiled
 def multipliers_of(
     linear: Linear, levels: NDArray[np.int32], never: int, policy: Ints, cuts: Ints, price: float
 ) -> Floats:
     """What each sample comes to behind each cut under a policy [K]: multipliers to begin with, float64 [B - 1, n]."""
-    exits, n = levels.shape
+    n = levels.shape[1]
     stop = priced(linear, price)
     found = np.empty((len(cuts) - 2, n))
     for b in range(len(found)):
+        cut = cuts[b + 1]
         for s in range(n):
-            heads, at = 0.0, exits
-            for k in range(cuts[b + 1], exits):
-                if policy[k] < never:
-                    heads += linear.head[k]
-                    if levels[k, s] > policy[k]:
-                        at = k
-                        break
-            found[b, s] = linear.share[s] * heads + stop[at, s]
+            heads, at = _stop(linear.head[cut:], levels[cut:], never, policy[cut:], s)
+            found[b, s] = linear.share[s] * heads + stop[cut + at, s]
     return found
 
 
@@ -209,13 +216,7 @@ def _disagree(linear: Linear, block: Block, chosen: Ints, cuts: Ints, b: int, tu
     last = b == len(cuts) - 2
     loss = 0.0
     for s in range(n):
-        heads, at = 0.0, size
-        for k in range(size):
-            if chosen[k] < block.never:
-                heads += block.head[k]
-                if block.levels[k, s] > chosen[k]:
-                    at = k
-                    break
+        heads, at = _stop(block.head, block.levels, block.never, chosen, s)
         if block.share[s] * heads + block.own[at, s] >= block.cap:
             continue
         if b > 0:
