@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from score_tables import made_costs, made_table
 
 from eennc.policy.solvers.blocks import Block, least_of_block
-from eennc.policy.solvers.decomposition import Linear, ascend, block_of, multipliers_of, priced, tighten
+from eennc.policy.solvers.decomposition import Linear, ascend, at_stake, block_of, multipliers_of, priced, tighten
 from eennc.policy.solvers.off_grid import bound_of_any
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value
 from eennc.policy.solvers.problem import Problem, keeps, problem
@@ -145,3 +145,31 @@ def test_an_ascent_comes_near_the_optimum(seed: int, limit: float) -> None:
     grown = ascend(made, linear, given.levels, given.never, low, high, cuts, multipliers, 0.0, optimum, 300, 1.0, met)
     assert before < grown.bound <= optimum * (1 + 1e-9)
     assert grown.bound >= 0.9 * optimum
+
+
+def test_what_is_at_stake_is_an_expectation_over_all_thresholds() -> None:
+    made, given, linear = posed(0, 0.05)
+    price, exits, last = 0.7, made.exits, given.never
+    shares = np.random.default_rng(0).dirichlet(np.ones(last + 1), exits)
+    stop = priced(linear, price)
+
+    def comes_to(sample: int, first: int) -> float:
+        """From exit `first` on, in the mean over the thresholds of all exits from there."""
+        mean = 0.0
+        for policy in itertools.product(range(last + 1), repeat=exits - first):
+            likely, heads, at = 1.0, 0.0, exits
+            for k, i in enumerate(policy, start=first):
+                likely *= shares[k, i]
+                if at == exits:
+                    heads += linear.share[sample] * linear.head[k] * (i < last)
+                    at = k if given.levels[k, sample] > i else at
+            mean += likely * (heads + stop[at, sample])
+        return mean
+
+    for k in range(exits):
+        wanted = 0.0
+        for s in range(given.levels.shape[1]):
+            stops = [float(shares[j, : given.levels[j, s]].sum()) for j in range(exits)]
+            reach = np.prod([1 - part for part in stops[:k]])
+            wanted += reach * stops[k] * (1 - stops[k]) * abs(stop[k, s] - comes_to(s, k + 1))
+        assert at_stake(linear, given.levels, shares, price)[k] == pytest.approx(wanted)

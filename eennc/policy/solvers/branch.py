@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eennc.policy.solvers.decomposition import Linear, ascend, multipliers_of, tighten
+from eennc.policy.solvers.decomposition import Linear, ascend, at_stake, multipliers_of, tighten
 from eennc.policy.solvers.descent import CONSTRAINED, code, go_round
 from eennc.policy.solvers.off_grid import LARGEST, bound_of_any
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
@@ -21,7 +21,7 @@ from eennc.policy.statistics import SLACK
 from eennc.policy.table import Ints
 
 ROOT_STEPS = 300
-STEPS = 60
+STEPS = 40
 """Steps of an ascent: at a root, and from the multipliers of the box that a box was cut from."""
 PACE = 0.5
 """Of the first steps from there, against Polyak's."""
@@ -29,6 +29,8 @@ WORK = 4_000_000
 """Sums that are made to enumerate a block, at most."""
 LEAF = 4_000
 """Beginnings, without the last two thresholds, of the policies of a box that is enumerated."""
+WIDE = 1e-9
+"""What an index of a box's width counts, against networks at stake: where nothing else tells which exit to cut."""
 TOLERANCE = 1e-7
 """What a policy must save, as a share of the cost, to count as cheaper."""
 RATIO, FINEST = 4.0, 1.1
@@ -71,7 +73,10 @@ class Bounded:
 
 @dataclass(frozen=True)
 class _Box:
-    """Policies with indices in [low, high], and whose root of the sum of squared regrets lies in `roots`."""
+    """Policies with indices in [low, high], and whose root of the sum of squared regrets lies in `roots`.
+
+    stake, centre: float64 [K], what hangs on each exit's threshold, and its mean index in the ascent.
+    """
 
     roots: tuple[float, float]
     low: Ints
@@ -80,7 +85,7 @@ class _Box:
     multipliers: NDArray[np.float32]
     price: float
     bound: float
-    strayed: NDArray[np.float64]
+    stake: NDArray[np.float64]
     centre: NDArray[np.float64]
 
 
@@ -91,8 +96,8 @@ def solve_branching(
     a policy cheaper than the best found, or `boxes` have been looked at. `start` [K] keeps the limits.
 
     In each box the bound is raised by an ascent, of `root_steps` steps at first; then its policies are enumerated
-    if the bound leaves few enough. Of the open boxes the one with the lowest bound is cut, across the exit whose
-    threshold strayed most in its ascent. Bounds look at one limit, the tightest.
+    if the bound leaves few enough. Of the open boxes the one with the lowest bound is cut, across the exit on whose
+    threshold most hangs that its ascent left open. Bounds look at one limit, the tightest.
     """
     search = _Search(problem, grids, start)
     search.run(boxes, root_steps)
@@ -189,8 +194,13 @@ class _Search:
         )  # fmt: skip
         if grown.cost < self.cost:
             self.best, self.cost = met, grown.cost
-        multipliers = multipliers.astype(np.float32)
-        return replace(box, multipliers=multipliers, price=grown.price, strayed=grown.strayed, centre=grown.centre)
+        return replace(
+            box,
+            multipliers=multipliers.astype(np.float32),
+            price=grown.price,
+            stake=at_stake(linear, self.levels, grown.shares, grown.price),
+            centre=grown.shares @ np.arange(self.never + 1),
+        )
 
     def settle(self, box: _Box) -> None:
         """Tighten a box, and enumerate it or put it among the open ones."""
@@ -248,7 +258,7 @@ def _halves(box: _Box) -> tuple[_Box, _Box]:
         middle = math.sqrt(box.roots[0] * box.roots[1])
         return replace(box, roots=(box.roots[0], middle)), replace(box, roots=(middle, box.roots[1]))
     width = box.high - box.low
-    exit = int(np.argmax(np.where(width > 0, box.strayed + 1e-3 * width, -1)))
+    exit = int(np.argmax(np.where(width > 0, box.stake + WIDE * width, -1)))
     at = int(np.clip(math.floor(box.centre[exit]), box.low[exit], box.high[exit] - 1))
     lower, upper = box.high.copy(), box.low.copy()
     lower[exit], upper[exit] = at, at + 1

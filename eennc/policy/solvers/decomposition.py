@@ -20,8 +20,8 @@ from eennc.policy.solvers.per_exit import policy_value
 from eennc.policy.solvers.problem import Problem, keeps
 from eennc.policy.table import Floats, Ints
 
-MEMORY = 0.9
-"""How much of the last direction an ascent keeps."""
+MEMORY, RECENT = 0.9, 0.98
+"""How much of the last direction an ascent keeps, and what a step counts against the next in the shares of indices."""
 PATIENCE = 12
 """Steps without a higher bound after which they are made shorter."""
 SHORTENED = 0.7
@@ -49,15 +49,13 @@ class Grown(NamedTuple):
     """What an ascent found.
 
     bound, and its price of a unit of loss. cost: of the cheapest policy met, inf where none keeps the limits and costs
-    less than was known. strayed, centre: float64 [K], how far each exit's chosen index strayed, in standard deviations,
-    and its mean.
+    less than was known. shares: float64 [K, T + 1], how often each index was chosen, the last steps above all.
     """
 
     bound: float
     price: float
     cost: float
-    strayed: Floats
-    centre: Floats
+    shares: Floats
 
 
 @compiled
@@ -156,7 +154,7 @@ def ascend(
     price_direction = 0.0
     since = 0
     chosen, none = np.zeros(exits, np.int64), np.zeros((0, 0))
-    mean, square, counted = np.zeros(exits), np.zeros(exits), 0.0
+    shares, weight, counted = np.zeros((exits, never + 1)), 1.0, 0.0
     for _ in range(steps):
         stop = priced(linear, price)
         value, loss = -price * linear.limit, 0.0
@@ -166,10 +164,10 @@ def ascend(
             indices = chosen[cuts[b] : cuts[b + 1]]
             value += least_of_block(block, indices, none)
             loss += _disagree(linear, block, indices, cuts, b, turn)
-        counted = 0.98 * counted + 1
+        counted += weight
         for k in range(exits):
-            mean[k] = 0.98 * mean[k] + chosen[k]
-            square[k] = 0.98 * square[k] + chosen[k] * chosen[k]
+            shares[k, chosen[k]] += weight
+        weight /= RECENT
         cost, over = policy_value(problem, levels, never, chosen)
         if cost / network < min(found, target) and keeps(over):
             found = float(cost / network)
@@ -202,9 +200,34 @@ def ascend(
                 multipliers[b, s] += step * direction[b, s]
         price = max(0.0, price + step * PRICE_SCALE * price_direction)
     multipliers[:] = kept
-    mean /= max(counted, 1.0)
-    variance = square / max(counted, 1.0) - mean * mean
-    return Grown(bound, bound_price, found, np.sqrt(np.maximum(variance, 0.0)), mean)
+    return Grown(bound, bound_price, found, shares / max(counted, 1.0))
+
+
+@compiled
+def at_stake(linear: Linear, levels: NDArray[np.int32], shares: Floats, price: float) -> Floats:
+    """How much hangs on each exit's threshold, float64 [K]: over the samples that come to the exit, the variance of
+    whether it stops them times what they come to if it does and if it does not. shares [K, T + 1]: of the thresholds.
+    """
+    exits, n = levels.shape
+    never = shares.shape[1] - 1
+    stops, matters = np.empty((exits, n)), np.empty((exits, n))
+    value = priced(linear, price)
+    ahead = value[exits]
+    for k in range(exits - 1, -1, -1):
+        below = np.zeros(never + 1)
+        for i in range(never):
+            below[i + 1] = below[i] + shares[k, i]
+        for s in range(n):
+            part = below[levels[k, s]]
+            stops[k, s] = part
+            matters[k, s] = part * (1 - part) * abs(value[k, s] - ahead[s])
+            ahead[s] = part * value[k, s] + (1 - part) * ahead[s] + linear.share[s] * linear.head[k] * below[never]
+    found, reach = np.zeros(exits), np.ones(n)
+    for k in range(exits):
+        for s in range(n):
+            found[k] += reach[s] * matters[k, s]
+            reach[s] *= 1 - stops[k, s]
+    return found
 
 
 @compiled
