@@ -23,7 +23,8 @@ from real_tables import load_tables
 
 from eennc.policy.choice import FAMILIES, Family
 from eennc.policy.evaluate import evaluate
-from eennc.policy.families import Settings, choose_family, folds_of
+from eennc.policy.families import Settings, choose_family
+from eennc.policy.folds import folds_of
 from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
 from eennc.policy.statistics import SLACK, Statistic, loss_of

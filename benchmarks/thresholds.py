@@ -191,6 +191,7 @@ def growth() -> None:
 
 NEAR_LIMIT = 3.3, 4.1
 """Prices of a unit of loss, in networks, that random starts on the large table descend at."""
+STARTS, PROCESSES = 10_000, 2
 LARGE = {"exits": 50, "thresholds": 100, "samples": 100_000, "noise": 1.0, "table_seed": 0}
 
 
@@ -221,16 +222,18 @@ def descent() -> int:
     return int(above > 1e-3 or statistics.median(times) > 1)
 
 
-def best_of_starts(given: tuple[int, float]) -> tuple[int, float, list[int]]:
-    """Descents from random points until the time is over: how many, the least cost, and its indices."""
-    seed, seconds = given
+def best_of_starts(given: tuple[int, int, float]) -> tuple[int, float, list[int]]:
+    """Descents from random points, at most `most` and until the time is over: how many, the least cost, and its
+    indices.
+    """
+    seed, most, seconds = given
     posed, prepared = large()
     coded = code(posed, prepared)
     random = np.random.default_rng(seed)
     network = float(posed.backbone[-1])
     best, at, count = float("inf"), np.full(posed.exits, prepared.never), 0
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while count < most and time.monotonic() < end:
         start = random.integers(0, prepared.never + 1, posed.exits)
         # at a price first, as from a random point the limit alone leads nowhere; at these the loss is near the limit
         start, _ = descend(posed, coded, prepared.never, start, network * random.uniform(*NEAR_LIMIT))
@@ -245,13 +248,15 @@ def best_of_starts(given: tuple[int, float]) -> tuple[int, float, list[int]]:
 
 def starts(most: int, seconds: float) -> None:
     """Write the reference."""
-    with get_context("spawn").Pool(2) as pool:
-        found = pool.map(best_of_starts, [(seed, seconds) for seed in range(2)])
+    begun = time.monotonic()
+    with get_context("spawn").Pool(PROCESSES) as pool:
+        found = pool.map(best_of_starts, [(seed, most // PROCESSES, seconds) for seed in range(PROCESSES)])
     count = sum(part[0] for part in found)
     _, cost, indices = min(found, key=lambda part: part[1])
-    reference = {**LARGE, "limit": LIMIT, "start_seeds": [0, 1], "starts": count, "seconds": seconds}
+    took = round(time.monotonic() - begun)
+    reference = {**LARGE, "limit": LIMIT, "start_seeds": list(range(PROCESSES)), "starts": count, "seconds": took}
     REFERENCE.write_text(json.dumps({**reference, "cost": cost, "indices": indices}) + "\n")
-    print(f"{count:,} of {most:,} starts: {cost:.5f}")
+    print(f"{count:,} of {most:,} starts in {took} s: {cost:.5f}")
 
 
 def main() -> int:
@@ -262,10 +267,10 @@ def main() -> int:
     parser.add_argument("--boxes", type=int, help="boxes that branch and bound looks at")
     parser.add_argument("--root-steps", type=int, help="steps of the first ascent")
     parser.add_argument("--tables", type=Path, help="folder of real tables, in the place of made ones")
-    parser.add_argument("--seconds", type=float, default=600.0, help="how long starts are made")
+    parser.add_argument("--seconds", type=float, default=600.0, help="how long starts are made, at most")
     given = parser.parse_args()
     if given.what == "starts":
-        starts(10_000, given.seconds)
+        starts(STARTS, given.seconds)
         return 0
     warm_up()
     if given.what == "descent":

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eennc.policy.achieved import achieved
 from eennc.policy.calibration import temperatures
 from eennc.policy.choice import FAMILIES, Family, FamilyChoice, FamilyRow
-from eennc.policy.evaluate import evaluate
+from eennc.policy.folds import OutOfFold, folds_of, out_of_fold, too_few
 from eennc.policy.goal import Goal
+from eennc.policy.held_out import HeldOut
 from eennc.policy.requirements import Estimate, relative_macs
 from eennc.policy.solve import solve
-from eennc.policy.statistics import SLACK, limit_rows, loss_of, metric_weights, paired_loss, upper_bound
-from eennc.policy.table import Costs, Floats, Ints, Policy, ScoreTable
+from eennc.policy.statistics import limit_rows, loss_of, metric_weights, paired_loss
+from eennc.policy.table import Costs, Floats, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
-FOLDS = 5
-FEWEST_SAMPLES, FEWEST_GROUPS = 40, 3
-"""Fewer than these are not divided into folds."""
 CAREFUL = 1.0
 """Standard errors by which a family must lose less than one shared threshold, so that it is not chance."""
 GAIN = 0.5
 """Standard errors that a family must gain over one shared threshold."""
 SAFE = 1.0
 """Standard errors by which a loss below its limit is safe, so that the comparison of losses does not matter."""
-SHARES = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1, 0.0)
-"""Shares of the limits that thresholds are chosen under so that the samples left out keep the limits."""
-CHANCE = 0.05
-"""That the samples left out keep a limit which new data break, whichever family is taken."""
-DRAWS = 20_000
-"""Of the largest of as many normal variables as there are families."""
+SURE = 0.84
+"""How surely a family must save more than one shared threshold that keeps the limits too: by one standard error."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +37,6 @@ class Settings:
     max_exits: int | None = None
     min_gain: float = 0.0
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """What policies do on samples that did not choose them: bool [n], int64 [n]."""
-
-    correct: NDArray[np.bool_]
-    macs: Ints
 
 
 def choose_family(
@@ -65,10 +50,11 @@ def choose_family(
     smaller margin would take them by chance. Or one whose loss is `SAFE` standard errors below its limit. Of these it
     is the one that gains most, if that is more than `GAIN` standard errors of the gain; else the shared threshold.
 
-    Where limits are to be kept on held-out samples, each family is chosen under the largest of `SHARES` of the limits
+    Where limits are to be kept on held-out samples, each family is chosen under the largest share of the limits
     with which the samples left out keep them, by an upper bound; losses need no comparison then. That of one shared
     threshold is at 95 %, as if it alone had been asked for. Those of the others, the best of which may take its place,
-    hold for all families at once with 95 %.
+    hold for all families at once with 95 %. Where one shared threshold keeps the limits another takes its place only
+    if it would do so, in `SURE` of the cases, had other samples been left out.
 
     Of a single family the expected loss alone is found out. For best-accuracy families are compared by the cost under
     the limit that a shared threshold needs for the budget.
@@ -122,40 +108,6 @@ def _fit(
     )
 
 
-def too_few(table: ScoreTable) -> str:
-    """Why the table cannot be divided into folds; empty where it can."""
-    groups = FEWEST_GROUPS if table.groups is None else len(np.unique(table.groups))
-    if len(table) < FEWEST_SAMPLES:
-        return f"{len(table)} samples are too few for cross-validation"
-    return f"{groups} groups are too few for cross-validation" if groups < FEWEST_GROUPS else ""
-
-
-def folds_of(table: ScoreTable, seed: int) -> Ints:
-    """The fold of each sample, int64 [n], drawn from `seed`: whole groups where the table has groups, else class by
-    class.
-    """
-    random = np.random.default_rng(seed)
-    if table.groups is not None:
-        names, number = np.unique(table.groups, return_inverse=True)
-        fold = np.empty(len(names), np.int64)
-        fold[random.permutation(len(names))] = np.arange(len(names)) % FOLDS
-        return fold[number]
-    fold = np.empty(len(table), np.int64)
-    dealt = np.concatenate([random.permutation(np.flatnonzero(table.labels == c)) for c in range(table.classes)])
-    fold[dealt] = np.arange(len(table)) % FOLDS
-    return fold
-
-
-def out_of_fold(table: ScoreTable, costs: Costs, fold: Ints, fit: Callable[[int, ScoreTable], Policy]) -> OutOfFold:
-    """Let each fold's samples stop where the policy says that the others chose: fit(fold, the others)."""
-    correct, macs = np.empty(len(table), bool), np.empty(len(table), np.int64)
-    for number in np.unique(fold):
-        rows = np.flatnonzero(fold == number)
-        found = evaluate(table.rows(rows), costs, fit(int(number), table.rows(np.flatnonzero(fold != number))))
-        correct[rows], macs[rows] = found.correct, found.macs
-    return OutOfFold(correct, macs)
-
-
 class Comparison:
     """Families on one table, all on the same folds; what is found out of fold is kept."""
 
@@ -163,10 +115,10 @@ class Comparison:
         self.table, self.costs, self.goal, self.settings = table, costs, goal, settings
         self.fold = folds_of(table, settings.seed)
         self.fitted: dict[int, tuple[float, ...]] = {}
-        self.found: dict[tuple[Family, float], OutOfFold] = {}
         if goal.objective == "best-accuracy":
             self.goal = goal.within(self._needed())
         self.asked = goal
+        self.held_out = HeldOut(table, costs, self.goal, self.of)
 
     def choose(self, families: Sequence[Family]) -> FamilyChoice:
         """As `choose_family` says."""
@@ -178,7 +130,7 @@ class Comparison:
             share, found = self.kept(family, families)
             rows.append(self.row(family, found, share))
             gain = self.gains(reference, found)
-            if gain > most and (self.goal.held_out or self.loses_no_more(reference, found)):
+            if gain > most and self.may_replace(first, reference, family, found, families):
                 chosen, most = rows[-1], gain
                 why = f"gains {gain:.2%} over {first} out of fold, at no more loss"
         if len(families) == 1:
@@ -193,62 +145,17 @@ class Comparison:
         return FamilyChoice(chosen.family, expected, tuple(rows), folds, grouped, why, chosen.share)
 
     def kept(self, family: Family, among: Sequence[Family]) -> tuple[float | None, OutOfFold]:
-        """A family out of fold, and the share of the limits it was chosen under, where the best of `among` is taken.
+        """A family out of fold, and the share of the limits it was chosen under, where the best of `among` is taken."""
+        return self.held_out.kept(family, among) if self.goal.held_out else (1.0, self.of(family, self.goal))
 
-        Of the shares half are ruled out at a time, as a smaller one loses less.
-        """
+    def may_replace(
+        self, first: Family, reference: OutOfFold, family: Family, found: OutOfFold, families: Sequence[Family]
+    ) -> bool:
+        """Whether a family that gains more than the first of `families` may be taken in its place."""
         if not self.goal.held_out:
-            return 1.0, self.of(family, self.goal)
-        low, high = 0, len(SHARES)
-        while low < high:
-            middle = (low + high) // 2
-            if self.keeps(self.under(family, SHARES[middle]), among):
-                high = middle
-            else:
-                low = middle + 1
-        if high < len(SHARES):
-            return SHARES[high], self.under(family, SHARES[high])
-        base = np.full(len(self.table), self.costs.backbone[-1], np.int64)
-        return None, OutOfFold(self.table.correct[-1], base)
-
-    def keeps(self, found: OutOfFold, among: Sequence[Family]) -> bool:
-        """Whether upper bounds of the loss keep all limits where the best of these families is taken.
-
-        What a family loses by chance of the samples differs from one to the next, and is bounded for all of them
-        together; what a group does to the network, it does to all families much alike.
-        """
-        base = self.table.correct[-1]
-        for one in self.goal.limits:
-            for weights, strata in limit_rows(self.table, one.metric):
-                grouped = paired_loss(base, found.correct, weights, self.table.groups, strata)
-                alone = upper_bound(paired_loss(base, found.correct, weights), weights, self.chance(among, weights))
-                if max(grouped.upper95, alone) > one.limit + SLACK:
-                    return False
-        return True
-
-    def chance(self, among: Sequence[Family], weights: Floats) -> float:
-        """That a bound of each family may be wrong with, so that of all together one is with `CHANCE`: where families
-        lose on the same samples, more than a part of it (the largest of correlated normal variables, Hothorn, Bretz and
-        Westfall 2008). weights: float64 [n], what the samples count in the loss.
-        """
-        if len(among) == 1:
-            return CHANCE
-        base = self.table.correct[-1].astype(np.float64)
-        parts = np.stack([weights * (base - self.under(family, SHARES[len(SHARES) // 2]).correct) for family in among])
-        together = parts @ parts.T
-        errors = np.sqrt(np.diag(together))
-        # a family that loses and gains nothing is no risk
-        correlation = together / np.maximum(np.outer(errors, errors), 1e-300)
-        values, vectors = np.linalg.eigh(correlation)
-        normal = np.random.default_rng(0).standard_normal((DRAWS, len(among)))
-        largest = (normal * np.sqrt(np.maximum(values, 0)) @ vectors.T).max(axis=1)
-        return float((normal[:, 0] > np.quantile(largest, 1 - CHANCE)).mean())
-
-    def under(self, family: Family, share: float) -> OutOfFold:
-        """A family out of fold, chosen under a share of the limits."""
-        if (family, share) not in self.found:
-            self.found[family, share] = self.of(family, self.goal.scaled(share))
-        return self.found[family, share]
+            return self.loses_no_more(reference, found)
+        held_out = self.held_out
+        return held_out.kept(first, (first,))[0] is None or held_out.saves_more(first, family, families) >= SURE
 
     def of(self, family: Family, goal: Goal) -> OutOfFold:
         """A family out of fold."""
@@ -265,8 +172,8 @@ class Comparison:
 
     def row(self, family: Family, found: OutOfFold, share: float | None = 1.0) -> FamilyRow:
         """For the report."""
-        saved = 1 - float(self.table.sample_weights @ found.macs) / max(int(self.costs.backbone[-1]), 1)
-        return FamilyRow(family, loss_of(self.table, found.correct, self.goal.metric), saved, share)
+        loss = loss_of(self.table, found.correct, self.goal.metric)
+        return FamilyRow(family, loss, found.saved(self.table, self.costs), share)
 
     def gains(self, reference: OutOfFold, found: OutOfFold) -> float:
         """By how much a family is better in what the objective makes least, in networks; 0 where that is less than

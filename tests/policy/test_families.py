@@ -7,7 +7,8 @@ from score_tables import made_costs, made_table
 from eennc.policy.calibration import temperatures
 from eennc.policy.choice import FAMILIES
 from eennc.policy.evaluate import evaluate
-from eennc.policy.families import FOLDS, SHARES, Comparison, OutOfFold, Settings, choose_family, folds_of
+from eennc.policy.families import Settings, choose_family
+from eennc.policy.folds import FOLDS, folds_of
 from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
 from eennc.policy.statistics import Limit, Metric, loss_of
@@ -154,23 +155,3 @@ def test_no_exit_stays_where_no_held_out_sample_keeps_the_limit() -> None:
     assert choice.expected is not None
     assert choice.expected.saved == pytest.approx(0, abs=1e-9)
     assert choice.expected.loss.point == 0
-
-
-@pytest.mark.parametrize(("apart", "chance"), [(True, 1 - 0.95 ** (1 / 3)), (False, 0.05)])
-def test_bounds_hold_for_all_families_at_once(apart: bool, chance: float) -> None:
-    """Sidak's chance where families lose on samples of their own, that of a single one where they lose on the same."""
-    table = made_table(2, 900, 3, 1)
-    compared = Comparison(table, made_costs(2), Goal(0.02, statistic="upper95", held_out=True), Settings())
-    families = FAMILIES[:3]
-    macs = np.zeros(len(table), np.int64)
-    for number, family in enumerate(families):
-        rows = np.arange(900) % 3 == (number if apart else 0)
-        compared.found[family, SHARES[3]] = OutOfFold(table.correct[-1] ^ rows, macs)
-    weights = np.full(900, 1 / 900)
-    assert compared.chance(families[:1], weights) == 0.05
-    assert compared.chance(families, weights) == pytest.approx(chance, abs=0.004)
-    # what is sure to keep the limit does, what loses as much as the limit does not
-    assert compared.keeps(OutOfFold(table.correct[-1], macs), families)
-    wrong = table.correct[-1].copy()
-    wrong[np.flatnonzero(wrong)[:18]] = False
-    assert not compared.keeps(OutOfFold(wrong, macs), families)
