@@ -94,9 +94,10 @@ class HeldOut:
     def saves_more(self, first: Family, family: Family, among: Sequence[Family]) -> float:
         """How surely a family, one of `among`, saves more than `first` alone does, had other samples been left out.
 
-        The losses of both, under the share of the limits that was taken and the larger one that was ruled out, are
-        drawn from the normal distribution with the covariance that they have over the samples left out. With each draw
-        the larger share that keeps the limits is taken anew; where neither does, the network is whole.
+        The losses of both, under the share of the limits that was taken, the next larger one, which was ruled out, and
+        the next smaller one, are drawn from the normal distribution with the covariance that they have over the samples
+        left out. With each draw the largest of the three that keeps the limits is taken anew; where none does, the
+        network is whole.
         """
         near = [self._near(first, (first,)), self._near(family, among)]
         both = [*near[0], *near[1]]
@@ -113,10 +114,10 @@ class HeldOut:
         return weights * (self.table.correct[-1].astype(np.float64) - found.correct)
 
     def _near(self, family: Family, among: Sequence[Family]) -> list[OutOfFold]:
-        """A family under the larger share that was ruled out, and under its own."""
+        """A family under the next larger share, its own and the next smaller one."""
         share, _ = self.kept(family, among)
         at = len(SHARES) if share is None else SHARES.index(share)
-        return [self.under(family, share) for share in SHARES[max(at - 1, 0) : at + 1]]
+        return [self.under(family, share) for share in SHARES[max(at - 1, 0) : at + 2]]
 
     def _saved(self, near: Sequence[OutOfFold], keep: NDArray[np.bool_]) -> Floats:
         """What the first saves that keeps the limits, in each of the draws that bool [D, C] tell of; else nothing."""

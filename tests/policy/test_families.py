@@ -7,7 +7,7 @@ from score_tables import made_costs, made_table
 from eennc.policy.calibration import temperatures
 from eennc.policy.choice import FAMILIES
 from eennc.policy.evaluate import evaluate
-from eennc.policy.families import Settings, choose_family
+from eennc.policy.families import SURE, Comparison, Settings, choose_family
 from eennc.policy.folds import FOLDS, folds_of
 from eennc.policy.goal import Goal
 from eennc.policy.solve import solve
@@ -146,6 +146,20 @@ def test_held_out_samples_keep_the_limit(metric: Metric) -> None:
         assert found.loss == row.loss
         assert found.loss.upper95 <= goal.limits[0].limit
     assert choice.share == next(row.share for row in choice.rows if row.family == choice.family)
+
+
+@pytest.mark.parametrize(("seed", "taken"), [(1, "per-exit"), (3, "shared")])
+def test_a_family_takes_the_place_of_one_that_keeps_the_limit_only_if_it_surely_saves_more(
+    seed: int, taken: str
+) -> None:
+    goal, families = Goal(0.02, statistic="upper95", held_out=True), FAMILIES[:3]
+    compared = Comparison(differing(800, seed), made_costs(2), goal, Settings(seed=seed))
+    choice = compared.choose(families)
+    shared, _, per_exit = choice.rows
+    assert None not in (shared.share, per_exit.share)
+    assert per_exit.saved > shared.saved + 0.05
+    assert choice.family == taken
+    assert (compared.held_out.saves_more("shared", "per-exit", families) >= SURE) == (taken == "per-exit")
 
 
 def test_no_exit_stays_where_no_held_out_sample_keeps_the_limit() -> None:
