@@ -30,10 +30,11 @@ from score_tables import made_costs, made_table
 
 from eennc.policy.calibration import temperatures
 from eennc.policy.solvers.branch import ROOT_STEPS, solve_branching
-from eennc.policy.solvers.descent import CONSTRAINED, code, descend, solve_descent
+from eennc.policy.solvers.descent import solve_descent
 from eennc.policy.solvers.independent import solve_independent
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import Problem, keeps, problem
+from eennc.policy.solvers.rounds import CONSTRAINED, code, descend
 from eennc.policy.solvers.shared import solve_shared
 from eennc.policy.table import Costs, Ints, ScoreTable
 

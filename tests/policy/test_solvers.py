@@ -15,10 +15,11 @@ from eennc.policy.evaluate import evaluate
 from eennc.policy.goal import Goal
 from eennc.policy.solve import Family, solve
 from eennc.policy.solvers.branch import solve_branching
-from eennc.policy.solvers.descent import CONSTRAINED, code, descend, go_round, score_of, solve_descent
+from eennc.policy.solvers.descent import solve_descent
 from eennc.policy.solvers.independent import program, solve_independent
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import SLACK, Problem, grid_of, keeps, problem
+from eennc.policy.solvers.rounds import CONSTRAINED, code, descend, go_round, score_of
 from eennc.policy.solvers.shared import solve_shared
 from eennc.policy.statistics import Limit, Metric, Statistic, loss_of
 from eennc.policy.table import Costs, Ints, Policy, ScoreTable

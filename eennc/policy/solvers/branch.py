@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.solvers.decomposition import Linear, ascend, at_stake, multipliers_of, tighten
-from eennc.policy.solvers.descent import CONSTRAINED, code, go_round
 from eennc.policy.solvers.off_grid import LARGEST, bound_of_any
 from eennc.policy.solvers.per_exit import Grids, grids, policy_value, without_idle
 from eennc.policy.solvers.problem import Problem, keeps
+from eennc.policy.solvers.rounds import CONSTRAINED, code, go_round
 from eennc.policy.solvers.tree import enumerate_box
 from eennc.policy.statistics import SLACK
 from eennc.policy.table import Ints

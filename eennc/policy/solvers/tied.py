@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eennc.policy.compiled import compiled
-from eennc.policy.solvers.descent import CONSTRAINED, score_of
 from eennc.policy.solvers.problem import Problem, Tally, add, excess, grid_of, keeps, levels_of, lose, may_keep, tally
+from eennc.policy.solvers.rounds import CONSTRAINED, score_of
 from eennc.policy.table import Ints
 
 STEPS = 1024
