@@ -281,7 +281,7 @@ def main() -> int:
     elif given.what == "exact":
         compare(5, given.kinds, given.boxes or 1000, given.root_steps or ROOT_STEPS, given.tables)
     else:
-        compare(10, given.kinds, given.boxes or 600, given.root_steps or ROOT_STEPS, given.tables)
+        compare(10, given.kinds, given.boxes or 3000, given.root_steps or ROOT_STEPS, given.tables)
     return 0
 
 

@@ -32,7 +32,7 @@ LEAST_STEPS = 100
 """With fewer a bound says nothing, and none is made."""
 BOXES = 10
 """Boxes that `auto` looks at."""
-MOST_BOXES = 1000
+MOST_BOXES = 3000
 """Boxes that the exact solver looks at before it gives up; some minutes for 5,000 samples."""
 FINELY = 5e-7
 """How near to the best accuracy a thorough search comes where losses are no multiples of a sample's weight."""
