@@ -123,6 +123,14 @@ def set_thresholds(module: Module, dims: int, share: float | None) -> None:
         alive &= confidence < exit.threshold
 
 
+def clearance(module: Module, x: np.ndarray) -> float:
+    """How near a confidence of the samples `x` comes to its exit's threshold; inf without exits."""
+    exits = exits_of(module.main)
+    tables = run_graph(module, all_evidence(module.main), [x])[len(exits) + 1 :]
+    away = [np.abs(exit.confidence(table) - exit.threshold).min() for exit, table in zip(exits, tables, strict=True)]
+    return float(min(away, default=np.inf))
+
+
 def segmented(module: Module) -> Module:
     """A copy of it, its stretches outlined."""
     copy = module.copy()

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from quantised_eenns import quantised
-from random_eenns import CLASSES, eenn, samples, segmented
+from random_eenns import CLASSES, clearance, eenn, samples, segmented
 
 from eennc.backends.onnx import OnnxBackend
 from eennc.backends.onnx.emission import early_exit_model
@@ -69,8 +69,10 @@ def test_every_sample_leaves_where_the_interpreter_says(exits: int, dims: int, k
     deepest=st.integers(1, 4),
 )
 def test_any_network(rule: str, seed: int, exits: int, dims: int, kind: str, free: bool, n: int, deepest: int) -> None:
-    module = eenn(seed, exits, dims=dims, kind=kind, rule=rule, width=8)
-    compared(module, samples(n, dims), free=free, deepest=deepest)
+    module, x = eenn(seed, exits, dims=dims, kind=kind, rule=rule, width=8), samples(n, dims)
+    # nearer ones leave here or there by how sums are rounded: confidences of nearly 1 are often that near to each other
+    assume(clearance(module, x) > 1e-6)
+    compared(module, x, free=free, deepest=deepest)
 
 
 @pytest.mark.parametrize("free", [False, True])
