@@ -31,6 +31,7 @@ class HeldOut:
     def __init__(self, table: ScoreTable, costs: Costs, goal: Goal, of: Callable[[Family, Goal], OutOfFold]) -> None:
         self.table, self.costs, self.goal, self.of = table, costs, goal, of
         self.found: dict[tuple[Family, float], OutOfFold] = {}
+        self.chances: dict[tuple[tuple[Family, ...], int], float] = {}
         self.losses = [
             (one.limit, weights, strata) for one in goal.limits for weights, strata in limit_rows(table, one.metric)
         ]
@@ -71,9 +72,12 @@ class HeldOut:
         """
         base = self.table.correct[-1]
         room: list[float] = []
-        for limit, weights, strata in self.losses:
+        for number, (limit, weights, strata) in enumerate(self.losses):
+            key = tuple(among), number
+            if key not in self.chances:
+                self.chances[key] = self.chance(among, weights)
             grouped = paired_loss(base, found.correct, weights, self.table.groups, strata)
-            alone = upper_bound(paired_loss(base, found.correct, weights), weights, self.chance(among, weights))
+            alone = upper_bound(paired_loss(base, found.correct, weights), weights, self.chances[key])
             room.append(limit - max(grouped.upper95, alone))
         return np.array(room)
 
