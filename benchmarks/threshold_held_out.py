@@ -36,8 +36,7 @@ def outcome(
     if share is None:
         return 0.0, 0.0
     solver = "descent" if family == "per-exit" else "auto"
-    asked = goal.scaled(share)
-    policy = solve(chosen, costs, asked, family=family, solver=solver, min_gain=MIN_GAIN, thorough=False)
+    policy = solve(chosen, costs, goal.losing(share), family=family, solver=solver, min_gain=MIN_GAIN, thorough=False)
     found = evaluate(new, costs, policy)
     loss = loss_of(new, found.correct, goal.metric).point if policy.active.any() else 0.0
     return loss, 1 - float(new.sample_weights @ found.macs) / float(costs.backbone[-1])

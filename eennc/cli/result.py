@@ -144,9 +144,9 @@ def _families(choice: FamilyChoice, summary: Summary) -> list[str]:
     if len(choice.rows) == 1 and choice.share == 1:
         return lines
     shares = any(row.share != 1 for row in choice.rows)
-    rows = [["  so compared", *(["share of the limit"] if shares else []), "saved", "loss in points, 95 % interval"]]
+    rows = [["  so compared", *(["may lose"] if shares else []), "saved", "loss in points, 95 % interval"]]
     for row in choice.rows:
-        share = ["none keeps it" if row.share is None else f"{row.share:g}"] if shares else []
+        share = ["none keeps it" if row.share is None else f"{row.share:g} x limit"] if shares else []
         rows.append([f"  {row.family}", *share, percent(row.saved), _interval(row.loss)])
     return [*lines, *columns(rows)]
 

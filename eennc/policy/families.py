@@ -25,8 +25,9 @@ GAIN = 0.5
 """Standard errors that a family must gain over one shared threshold."""
 SAFE = 1.0
 """Standard errors by which a loss below its limit is safe, so that the comparison of losses does not matter."""
-SURE = 0.84
-"""How surely a family must save more than one shared threshold that keeps the limits too: by one standard error."""
+WORTH = 0.02
+"""Of the network's cost a family must gain over one shared threshold where limits are kept on held-out samples: of
+families that nearly tie, chance decides which seems to gain most."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,9 @@ def choose_family(
     smaller margin would take them by chance. Or one whose loss is `SAFE` standard errors below its limit. Of these it
     is the one that gains most, if that is more than `GAIN` standard errors of the gain; else the shared threshold.
 
-    Where limits are to be kept on held-out samples, each family is chosen under the largest share of the limits
-    with which the samples left out keep them, by an upper bound; losses need no comparison then. That of one shared
-    threshold is at 95 %, as if it alone had been asked for. Those of the others, the best of which may take its place,
-    hold for all families at once with 95 %. Where one shared threshold keeps the limits another takes its place only
-    if it would do so, in `SURE` of the cases, had other samples been left out.
+    Where limits are to be kept on held-out samples, each family is chosen so that the samples left out keep them
+    (`HeldOut`), by upper bounds that hold for all families at once. Losses need no comparison then, and the family is
+    taken that gains most, if that is more than `WORTH` as well.
 
     Of a single family the expected loss alone is found out. For best-accuracy families are compared by the cost under
     the limit that a shared threshold needs for the budget.
@@ -123,20 +122,20 @@ class Comparison:
     def choose(self, families: Sequence[Family]) -> FamilyChoice:
         """As `choose_family` says."""
         first = families[0]
-        share, reference = self.kept(first, (first,))
+        share, reference = self.kept(first, families)
         rows = [self.row(first, reference, share)]
-        chosen, most, why = rows[0], 0.0, ""
+        no_loss = "" if self.goal.held_out else ", at no more loss"
+        surely = f"by {WORTH:.0%}" if self.goal.held_out else "surely"
+        chosen, most, why = rows[0], 0.0, f"no other family gains over it {surely} out of fold{no_loss}"
         for family in families[1:]:
             share, found = self.kept(family, families)
             rows.append(self.row(family, found, share))
             gain = self.gains(reference, found)
-            if gain > most and self.may_replace(first, reference, family, found, families):
+            if gain > most and (self.goal.held_out or self.loses_no_more(reference, found)):
                 chosen, most = rows[-1], gain
-                why = f"gains {gain:.2%} over {first} out of fold, at no more loss"
+                why = f"gains {gain:.2%} over {first} out of fold{no_loss}"
         if len(families) == 1:
             why = "as asked for"
-        elif chosen is rows[0]:
-            why = "no other family surely gains over it out of fold, at no more loss"
         expected = chosen
         if self.asked.objective == "best-accuracy":
             expected = self.row(chosen.family, self.of(chosen.family, self.asked))
@@ -145,20 +144,8 @@ class Comparison:
         return FamilyChoice(chosen.family, expected, tuple(rows), folds, grouped, why, chosen.share)
 
     def kept(self, family: Family, among: Sequence[Family]) -> tuple[float | None, OutOfFold]:
-        """A family out of fold, and the share of the limits it was chosen under, where the best of `among` is taken."""
+        """A family out of fold, and its share of the limits where the best of `among` is taken."""
         return self.held_out.kept(family, among) if self.goal.held_out else (1.0, self.of(family, self.goal))
-
-    def may_replace(
-        self, first: Family, reference: OutOfFold, family: Family, found: OutOfFold, families: Sequence[Family]
-    ) -> bool:
-        """Whether a family that gains more than the first of `families` may be taken in its place."""
-        if not self.goal.held_out:
-            return self.loses_no_more(reference, found)
-        held_out = self.held_out
-        # under a price of the loss the gain is one of loss too
-        if self.goal.price or held_out.kept(first, (first,))[0] is None:
-            return True
-        return held_out.saves_more(first, family, families) >= SURE
 
     def of(self, family: Family, goal: Goal) -> OutOfFold:
         """A family out of fold."""
@@ -179,11 +166,12 @@ class Comparison:
         return FamilyRow(family, loss, found.saved(self.table, self.costs), share)
 
     def gains(self, reference: OutOfFold, found: OutOfFold) -> float:
-        """By how much a family is better in what the objective makes least, in networks; 0 where that is less than
-        `GAIN` standard errors of it.
+        """By how much a family is better in what the objective makes least, in networks; 0 where that is too little
+        to count.
         """
         gain = self._difference(reference, found)
-        return gain.value if gain.value > GAIN * gain.standard_error else 0.0
+        least = max(GAIN * gain.standard_error, WORTH if self.goal.held_out else 0.0)
+        return gain.value if gain.value > least else 0.0
 
     def loses_no_more(self, reference: OutOfFold, found: OutOfFold) -> bool:
         """Whether a family surely loses no more than the reference in what a limit is on, or safely little."""

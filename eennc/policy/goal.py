@@ -21,6 +21,7 @@ class Goal:
 
     limit: the largest loss in `metric` that `statistic` may show, None for any. more: further limits, all kept at once.
     held_out: whether limits are to be kept on samples that had no part in choosing, which `choose_family` sees to.
+    gains: whether samples that an exit gets right, and the network wrong, make up for those that it loses.
     budget: the largest mean cost; worst: the largest cost of any sample; None for any. share: of the limits that were
     asked for, what these are.
     Raises ValueError for what makes no sense together.
@@ -35,6 +36,7 @@ class Goal:
     worst: float | None = None
     price: float = 0.0
     held_out: bool = False
+    gains: bool = True
     share: float = 1.0
 
     def __post_init__(self) -> None:
@@ -48,11 +50,15 @@ class Goal:
         """All limits on losses, that in `metric` first; a loss of 1 breaks none."""
         return Limit(self.metric, 1.0 if self.limit is None else self.limit, self.statistic), *self.more
 
-    def scaled(self, share: float) -> Goal:
-        """With `share` of every limit on losses."""
-        more = tuple(dataclasses.replace(one, limit=share * one.limit) for one in self.more)
+    def losing(self, share: float) -> Goal:
+        """Samples lost may come to `share` of every limit, and gains make up for none; where losses have a price, gains
+        have one too, and count.
+        """
+        more = tuple(Limit(one.metric, share * one.limit) for one in self.more)
         limit = None if self.limit is None else share * self.limit
-        return dataclasses.replace(self, limit=limit, more=more, share=share * self.share)
+        return dataclasses.replace(
+            self, limit=limit, statistic="point", more=more, gains=self.price > 0, share=share * self.share
+        )
 
     def within(self, limit: float) -> Goal:
         """The least cost under another limit in `metric`; the further limits on losses stay."""

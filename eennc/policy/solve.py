@@ -77,6 +77,8 @@ def solve(
         )
     if fitted is None:
         fitted = (1.0,) * table.exits if paper else temperatures(table)
+    if not goal.gains:
+        table = dataclasses.replace(table, gains=False)
     how = _How(table, costs, family, solver, steps, max_exits, min_gain, seed, fitted, thorough, whole)
     if goal.objective == "best-accuracy":
         return how.most_accurate(goal)
@@ -176,8 +178,8 @@ class _How:
         if goal.budget is None or reached <= goal.budget + SLACK:
             return
         limits = " and ".join(f"{one.limit:g} ({one.metric}, {one.statistic})" for one in goal.limits if one.limit < 1)
-        if limits and goal.share < 1:
-            limits += f", the share {goal.share:g} of the limit that held-out samples need,"
+        if limits and goal.share != 1:
+            limits += f", {goal.share:g} times the limit, as held-out samples need,"
         hint = f"allow a mean of {reached:.4g}"
         if not limits:
             raise UserError(

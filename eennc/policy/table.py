@@ -61,7 +61,8 @@ class ScoreTable:
     scores: float32 [K + 1, n, classes], the last row the last classifier's. labels: int64 [n]. groups: int64 [n],
     weights: float64 [n] >= 0, or None. evidence: what `rule` looks at, float32 [K, n, classes], where that is not the
     scores; then it is logits. In a quantised network scores and evidence are the integers, and `unit` is the scale of
-    what the rule looks at. Raises UserError for a split that nothing can be learned from.
+    what the rule looks at. gains: whether an exit is right that names the label where the last classifier does not.
+    Raises UserError for a split that nothing can be learned from.
     """
 
     split: str
@@ -73,6 +74,7 @@ class ScoreTable:
     rule: Rule = "max_probability"
     evidence: NDArray[np.float32] | None = None
     unit: float = 1.0
+    gains: bool = True
 
     def __post_init__(self) -> None:
         n, classes = self.scores.shape[1:]
@@ -110,7 +112,8 @@ class ScoreTable:
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each exit is right, bool [K + 1, n]."""
-        return self.named == self.labels
+        named = self.named == self.labels
+        return named if self.gains else named & named[-1]
 
     def confidences(self, temperatures: tuple[float, ...]) -> NDArray[np.float32]:
         """The rule's score of every exit but the last classifier, float32 [K, n]."""

@@ -107,6 +107,31 @@ def test_several_limits_are_brute_force(table: ScoreTable, limit: float, of_any_
     assert mean(table, costs, found) == pytest.approx(best, rel=1e-6)
 
 
+@settings(max_examples=30)
+@given(tables, st.integers(0, 400), st.sampled_from([0.0, 0.4, 2.0]), st.sampled_from([0.05, 0.2]))
+def test_gains_make_up_for_no_lost_sample(table: ScoreTable, head: int, share: float, of_any_class: float) -> None:
+    costs = made_costs(table.exits, head=head + 1)
+    everywhere = np.ones(len(table), bool)
+    limits = [(everywhere, share * 0.1), *((table.labels == c, share * of_any_class) for c in set(table.labels))]
+    asked = Goal(0.1, statistic="upper95", more=(Limit("worst-class", of_any_class, "upper95"),)).losing(share)
+    found = solve(table, costs, asked, fitted=ones[: table.exits])
+
+    def keeps(policy: Policy) -> bool:
+        lost = table.correct[-1] & ~evaluate(table, costs, policy).correct
+        weights = table.sample_weights
+        return all(lost[rows] @ weights[rows] <= limit * weights[rows].sum() + SLACK for rows, limit in limits)
+
+    assert keeps(found)
+    best = min(mean(table, costs, p) for p in policies(table) if keeps(p))
+    assert mean(table, costs, found) == pytest.approx(best, rel=1e-6)
+
+
+def test_where_losses_have_a_price_gains_have_one_too() -> None:
+    table, costs = made_table(3, 400, 3, 7, noise=3.0), made_costs(3)
+    asked = Goal(objective="weighted-sum", price=2.0)
+    assert solve(table, costs, asked.losing(0.5)) == solve(table, costs, asked)
+
+
 @pytest.mark.parametrize("family", ["shared", "per-exit"])
 def test_one_class_is_protected(family: str) -> None:
     table, costs = made_table(4, 800, classes=4, seed=3), made_costs(4)
@@ -168,7 +193,7 @@ def test_goals_that_make_no_sense() -> None:
 def test_a_budget_out_of_reach_names_the_share_of_the_limit_that_was_asked_for() -> None:
     table, costs = made_table(3, 200, seed=1), made_costs(3)
     goal = Goal(0.02, statistic="upper95", held_out=True, budget=0.01)
-    with pytest.raises(UserError, match=r"at most 0.01 .accuracy, upper95., the share 0.5 of the limit that held-out"):
-        solve(table, costs, goal.scaled(0.5))
+    with pytest.raises(UserError, match=r"at most 0.01 .accuracy, point., 0.5 times the limit, as held-out"):
+        solve(table, costs, goal.losing(0.5))
     with pytest.raises(UserError, match=r"at most 0.02 .accuracy, upper95. at a mean cost"):
         solve(table, costs, goal)

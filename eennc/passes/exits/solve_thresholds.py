@@ -73,8 +73,8 @@ class SolveThresholds(Pass):
     """What must keep the limits. point: the loss on calibration. upper95: its one-sided 95 % upper bound. That is of
     the policy on the samples that chose it, the choice not accounted for: on new data the limit is broken more often
     than in 5 % of cases, the more so the more exits and the fewer samples there are. held-out95: that bound on samples
-    that had no part in choosing, by cross-validation; saves less, and keeps the limit far more often. Of patience, of
-    objective: best-accuracy and of solver: independent it is upper95."""
+    that had no part in choosing, by cross-validation; keeps the limit far more often. Of patience, of objective:
+    best-accuracy and of solver: independent it is upper95."""
     rule: Rule | None = None
     """How an exit decides (`eennc --list rules`), at a temperature that is fitted; none: by the rule that the exits
     have. patience has one threshold, and exits are left out at the end of the network only."""
@@ -199,7 +199,7 @@ class SolveThresholds(Pass):
             return solve(
                 among.calibration,
                 among.solved,
-                goal if choice is None else goal.scaled(choice.share or 0.0),
+                goal if choice is None else choice.goal(goal),
                 family="per-exit" if choice is None else choice.family,
                 solver=self.solver,
                 steps=self.steps,
