@@ -131,11 +131,10 @@ def calibration_counts(
     point: `points` has the thresholds of the exits that stayed. Every sample counts as one, whatever its weight.
     """
     kept = [int(k) for k in np.flatnonzero(policy.active)]
-    among = tables.only(kept)
-    temperatures = tuple(policy.temperatures[k] for k in kept)
+    among, own = tables.only(kept), policy.only(kept)
     found: dict[str, tuple[int, ...]] = {}
     for name, thresholds in points.items():
-        at = dataclasses.replace(policy, thresholds=tuple(thresholds), temperatures=temperatures)
+        at = dataclasses.replace(own, thresholds=tuple(thresholds))
         found[name] = counts_of(evaluate(among.calibration, among.costs, at).exit, len(kept))
     return found
 

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from score_tables import made_costs, made_table
 
-from eennc.policy.drift import LEAST_EXPECTED, drift
+from eennc.policy.drift import LEAST_EXPECTED, calibration_counts, drift
+from eennc.policy.evaluate import evaluate
+from eennc.policy.table import Policy, Tables
 
 SHARES = np.array([0.55, 0.2, 0.15, 0.1])
 
@@ -123,3 +126,15 @@ def test_the_same_counts_give_the_same_p_value() -> None:
 def test_what_is_no_sample_is_refused(counts: tuple[list[int], list[int]]) -> None:
     with pytest.raises(ValueError, match=r"not negative|of 2 and 3 counts"):
         drift(*counts)
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+def test_calibration_counts_are_of_the_exits_that_stay(by_class: bool) -> None:
+    table = made_table(3, 300, 3, 4)
+    rows = tuple((0.9 - 0.1 * k, 0.7, 0.8) for k in range(3)) if by_class else ()
+    policy = Policy((math.inf, 0.6, 0.5), (1.0, 1.5, 2.0), class_thresholds=rows)
+    found = calibration_counts(Tables(("a", "b", "c"), made_costs(3), table), policy, {"normal": (0.6, 0.5)})
+    exits = np.bincount(evaluate(table, made_costs(3), policy).exit, minlength=4)
+    assert exits[0] == 0
+    assert exits[1:].min() > 0
+    assert found == {"normal": tuple(exits[1:])}
