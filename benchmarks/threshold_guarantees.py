@@ -28,7 +28,7 @@ from eennc.policy.goal import Goal
 from eennc.policy.guarantee import guaranteed
 from eennc.policy.risk_tests import betting_p_value, paired_p_value
 from eennc.policy.solve import solve
-from eennc.policy.statistics import Metric, Statistic, metric_weights
+from eennc.policy.statistics import Metric, metric_weights
 from eennc.policy.table import Costs, Floats, Policy, ScoreTable
 
 METHODS: tuple[Method, ...] = ("ltt", "ucb", "crc")
@@ -111,22 +111,25 @@ def simulate(case: Case, delta: float, draws: int, folder: Path | None) -> None:
     base = table.correct[-1].astype(np.float64)
     found: dict[str, list[tuple[float, float, float]]] = {}
 
-    def solved(part: ScoreTable, limit: float, known: Policy | None, statistic: Statistic = "upper95") -> Policy:
+    def solved(part: ScoreTable, goal: Goal, known: Policy | None = None) -> Policy:
         return solve(
             part,
             costs,
-            Goal(limit, case.metric, statistic),
+            goal,
             fitted=None if known is None else known.temperatures,
             thorough=False,
             min_gain=0.005,
         )
 
+    def candidate(part: ScoreTable, limit: float, known: Policy | None) -> Policy:
+        return solved(part, Goal(limit, case.metric).losing(1.0), known)
+
     started = time.perf_counter()
     for seed in range(draws):
         sample = draw(table, case.size, np.random.default_rng(seed))
-        point = solved(sample, case.epsilon, None, "point")
-        policies = {"point": point, "upper95": solved(sample, case.epsilon, point)}
-        remembered = _remembered(solved)
+        point = solved(sample, Goal(case.epsilon, case.metric))
+        policies = {"point": point, "upper95": solved(sample, Goal(case.epsilon, case.metric, "upper95"), point)}
+        remembered = _remembered(candidate)
         for method in METHODS:
             wanted = Guarantee(case.epsilon, None if method == "crc" else delta, method)
             policies[method] = guaranteed(sample, costs, wanted, case.metric, remembered)[0]

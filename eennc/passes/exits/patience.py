@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ def solve_patience(table: PatienceTable, costs: Costs, goal: Goal, max_exits: in
     Raises UserError where no patience reaches the goal.
     """
     most = table.exits if max_exits is None else min(max_exits, table.exits)
+    if not goal.gains:
+        table = dataclasses.replace(table, gains=False)
     several = (_policy(patience, stay, table.exits) for stay in range(1, most + 1) for patience in range(1, stay + 1))
     found = best([_policy(0, 0, table.exits), *several], table, costs, goal)
     if found is None:

@@ -221,7 +221,7 @@ class SolveThresholds(Pass):
                 ordering = dataclasses.replace(tables, calibration=part)
                 if chosen and choice is None:
                     choice = self._choose(ordering, module, ctx)
-                return solve_for(goal.within(limit), known, ordering)
+                return solve_for(goal.within(limit).losing(1.0), known, ordering)
 
             policy, certificate = guaranteed(
                 tables.calibration, tables.solved, self.guarantee, self.metric, fit, ctx.seed
