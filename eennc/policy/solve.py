@@ -16,12 +16,12 @@ from eennc.policy.goal import Goal
 from eennc.policy.solvers.branch import ROOT_STEPS, Bounded, solve_branching
 from eennc.policy.solvers.descent import solve_descent
 from eennc.policy.solvers.independent import solve_independent
-from eennc.policy.solvers.per_exit import grids
+from eennc.policy.solvers.per_exit import Grids, grids, policy_value
 from eennc.policy.solvers.problem import Problem, problem
 from eennc.policy.solvers.shared import solve_shared
 from eennc.policy.solvers.tied import FEWEST, Room, solve_grouped, solve_per_class
 from eennc.policy.statistics import SLACK, metric_weights, quantiles
-from eennc.policy.table import Costs, Policy, ScoreTable
+from eennc.policy.table import Costs, Floats, Ints, Policy, ScoreTable
 from eennc.support.diagnostics import UserError
 
 Solver = Literal["auto", "exact", "descent", "independent"]
@@ -57,14 +57,15 @@ def solve(
 ) -> Policy:
     """The policy that reaches `goal` on `table`; at most `max_exits` exits stay.
 
-    `shared`: one threshold on temperature-scaled confidence and the best set of exits, each of which saves at least
-    the share `min_gain` of the whole network's MACs. `grouped`: two, one for the first of them and one for the rest.
-    `per-class`: one for each class that an exit names, classes with few samples together. `per-exit`: a threshold per
-    exit on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared
-    threshold would keep. `solver` is for the latter; `independent` is the paper's method, without temperatures, and may
-    break the limit. `fitted`: temperatures that are known already; not `thorough` makes searches faster and a little
-    worse. `whole`: the table of which this one is a part that stands for it; bounds are then as wide as there. `auto`
-    proves, under at most one limit on the point, how far from the optimum it can be, where the table is small enough.
+    Each exit saves at least the share `min_gain` of the whole network's MACs, but where the optimum is asked for.
+    `shared`: one threshold on temperature-scaled confidence and the best set of exits. `grouped`: two, one for the
+    first of them and one for the rest. `per-class`: one for each class that an exit names, classes with few samples
+    together. `per-exit`: a threshold per exit on a grid of `steps`; of more exits than `max_exits`, or than
+    `goal.worst` allows, those that a shared threshold would keep. `solver` is for the latter; `independent` is the
+    paper's method, without temperatures, and may break the limit. `fitted`: temperatures that are known already; not
+    `thorough` makes searches faster and a little worse. `whole`: the table of which this one is a part that stands
+    for it; bounds are then as wide as there. `auto` proves, under at most one limit on the point, how far from the
+    optimum it can be, where the table is small enough.
 
     Raises UserError for a goal that no policy reaches, with the nearest that one does, and where the exact solver is
     asked for and does not end in minutes.
@@ -130,7 +131,7 @@ class _How:
             thresholds[kept] = solve_independent(given.only(kept), table.classes)
         elif len(kept):
             name, thresholds[kept], proven = _per_exit(
-                given.only(kept), table.classes, self.solver, self.steps, self.seed, self.thorough
+                given.only(kept), table.classes, self.solver, self.steps, self.seed, self.thorough, self._least_gain
             )
         gap, grid_gap = (None, None) if proven is None else (proven.gap, proven.grid_gap)
         return Policy(tuple(float(t) for t in thresholds), self.fitted, table.rule, name, gap=gap, grid_gap=grid_gap)
@@ -139,7 +140,7 @@ class _How:
         """The policy of a family whose thresholds are tied, from one threshold for all exits."""
         table, fitted = self.table, self.fitted
         most = table.exits if self.max_exits is None else self.max_exits
-        room = Room(most, heads, self.min_gain * float(self.costs.backbone[-1]))
+        room = Room(most, heads, self._least_gain)
         if self.family == "grouped":
             found = solve_grouped(given, shared, room, self.thorough)
             return Policy(found, fitted, table.rule, "grouped")
@@ -196,6 +197,11 @@ class _How:
             hint=hint,
         )
 
+    @property
+    def _least_gain(self) -> float:
+        """MACs that each exit must save."""
+        return self.min_gain * float(self.costs.backbone[-1])
+
     def _most_heads(self, goal: Goal) -> float:
         """MACs that the heads of a sample which no exit stops may cost."""
         if goal.worst is None:
@@ -225,20 +231,29 @@ def as_wide_as(given: Problem, table: ScoreTable, whole: ScoreTable) -> Problem:
 
 
 def _per_exit(
-    given: Problem, classes: int, solver: Solver, steps: int, seed: int, thorough: bool
-) -> tuple[str, tuple[float, ...], Bounded | None]:
-    """Which solver, thresholds [K], and what is proven of them."""
+    given: Problem, classes: int, solver: Solver, steps: int, seed: int, thorough: bool, least_gain: float
+) -> tuple[str, Floats, Bounded | None]:
+    """Which solver, thresholds [K], and what is proven of them. Exits that save too little are left out of a second
+    solution, but where the optimum is asked for.
+    """
     simpler = solve_shared(given, thorough=thorough), solve_independent(given, classes)
     prepared = grids(given, steps, *simpler)
     starts = [prepared.indices(thresholds) for thresholds in simpler]
     found = solve_descent(given, prepared, starts, seed, thorough)
+    stay = _paying(given, prepared, found, least_gain)
+    if solver != "exact" and len(stay) < np.count_nonzero(found < prepared.never):
+        thresholds = np.full(given.exits, np.inf)
+        if not len(stay):
+            return "none", thresholds, None
+        name, thresholds[stay], proven = _per_exit(given.only(stay), classes, solver, steps, seed, thorough, 0.0)
+        return name, thresholds, proven
     ascent = int(min(ROOT_STEPS, BOUND_WORK / given.confidences.size))
     exact = solver == "exact" and thorough
     # of a bound's roots there are many, of several limits the proof sees one: it takes long and says little
     simple = len(given.limits) == 1 and not given.bounds.any()
     worth_it = thorough and simple and ascent >= LEAST_STEPS
     if solver == "descent" or not (exact or worth_it):
-        return "descent", prepared.values(found), None
+        return "descent", np.array(prepared.values(found)), None
     proven = solve_branching(given, prepared, found, MOST_BOXES if exact else BOXES, max(ascent, LEAST_STEPS))
     if exact and proven.gap > 0:
         raise UserError(
@@ -246,4 +261,23 @@ def _per_exit(
             f"the best found may cost {proven.gap:.2%} more than the optimum",
             hint="take solver: auto, which says how far from the optimum it can be, or lower steps or max_exits",
         )
-    return "exact" if proven.gap == 0 else "branch", prepared.values(proven.indices), proven
+    return "exact" if proven.gap == 0 else "branch", np.array(prepared.values(proven.indices)), proven
+
+
+def _paying(given: Problem, prepared: Grids, indices: Ints, least_gain: float) -> Ints:
+    """The exits of a policy that stay where those are dropped that save less MACs than this, the one that saves least
+    first, and the others keep their thresholds.
+    """
+    at = indices.copy()
+    while len(active := np.flatnonzero(at < prepared.never)):
+        cost = policy_value(given, prepared.levels, prepared.never, at)[0]
+        without = [
+            policy_value(
+                given, prepared.levels, prepared.never, np.where(np.arange(given.exits) == k, prepared.never, at)
+            )[0]
+            for k in active
+        ]
+        if min(without) - cost >= least_gain:
+            break
+        at[active[int(np.argmin(without))]] = prepared.never
+    return active
