@@ -57,15 +57,16 @@ def solve(
 ) -> Policy:
     """The policy that reaches `goal` on `table`; at most `max_exits` exits stay.
 
-    Each exit saves at least the share `min_gain` of the whole network's MACs, but where the optimum is asked for.
-    `shared`: one threshold on temperature-scaled confidence and the best set of exits. `grouped`: two, one for the
-    first of them and one for the rest. `per-class`: one for each class that an exit names, classes with few samples
-    together. `per-exit`: a threshold per exit on a grid of `steps`; of more exits than `max_exits`, or than
-    `goal.worst` allows, those that a shared threshold would keep. `solver` is for the latter; `independent` is the
-    paper's method, without temperatures, and may break the limit. `fitted`: temperatures that are known already; not
-    `thorough` makes searches faster and a little worse. `whole`: the table of which this one is a part that stands
-    for it; bounds are then as wide as there. `auto` proves, under at most one limit on the point, how far from the
-    optimum it can be, where the table is small enough.
+    `shared`: one threshold on temperature-scaled confidence and the best set of exits, each of which saves at least
+    the share `min_gain` of the whole network's MACs. `grouped`: two, one for the first of them and one for the rest.
+    `per-class`: one for each class that an exit names, classes with few samples together. `per-exit`: a threshold per
+    exit on a grid of `steps`; of more exits than `max_exits`, or than `goal.worst` allows, those that a shared
+    threshold would keep; exits that save less than `min_gain` in a first solution are left out of a second, but where
+    the optimum is asked for. `solver` is for the latter; `independent` is the paper's method, without temperatures,
+    and may break the limit. `fitted`: temperatures that are known already; not `thorough` makes searches faster and a
+    little worse. `whole`: the table of which this one is a part that stands for it; bounds are then as wide as there.
+    `auto` proves, under at most one limit on the point, how far from the optimum it can be, where the table is small
+    enough.
 
     Raises UserError for a goal that no policy reaches, with the nearest that one does, and where the exact solver is
     asked for and does not end in minutes.

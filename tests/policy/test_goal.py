@@ -126,6 +126,31 @@ def test_gains_make_up_for_no_lost_sample(table: ScoreTable, head: int, share: f
     assert mean(table, costs, found) == pytest.approx(best, rel=1e-6)
 
 
+def test_exits_that_save_little_are_left_out_of_thresholds_per_exit() -> None:
+    table, costs, goal = made_table(10, 800, 5, 3), made_costs(10), Goal(0.02)
+    first = solve(table, costs, goal, family="per-exit", solver="descent")
+    stay = first
+    while True:
+        fewer = [
+            replace(stay, thresholds=(*stay.thresholds[:k], INF, *stay.thresholds[k + 1 :]))
+            for k in np.flatnonzero(stay.active)
+        ]
+        least = min(fewer, key=lambda policy: mean(table, costs, policy))
+        if mean(table, costs, least) - mean(table, costs, stay) >= 0.02:
+            break
+        stay = least
+    found = solve(table, costs, goal, family="per-exit", solver="descent", min_gain=0.02)
+    assert 0 < stay.active.sum() < first.active.sum()
+    assert found.active.any()
+    assert not found.active[~stay.active].any()
+    assert mean(table, costs, first) <= mean(table, costs, found) < 0.5
+    assert loss(table, costs, found) <= 0.02 + SLACK
+    few, own = made_table(3, 200, 3, 5), made_costs(3, head=200)
+    exact = solve(few, own, goal, family="per-exit", solver="exact", steps=20)
+    assert exact == solve(few, own, goal, family="per-exit", solver="exact", steps=20, min_gain=0.2)
+    assert not solve(few, own, goal, family="per-exit", solver="descent", min_gain=0.99).active.any()
+
+
 def test_where_losses_have_a_price_gains_have_one_too() -> None:
     table, costs = made_table(3, 400, 3, 7, noise=3.0), made_costs(3)
     asked = Goal(objective="weighted-sum", price=2.0)

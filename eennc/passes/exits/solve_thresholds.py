@@ -91,7 +91,7 @@ class SolveThresholds(Pass):
     max_exits: Annotated[int, Ge(0)] | None = None
     """Most exits that stay; none: as many as pay."""
     min_gain: Annotated[float, Ge(0), Le(1)] = 0.005
-    """Share of the base network's cost that each exit must save to stay, but for thresholds per exit."""
+    """Share of the base network's cost that each exit must save to stay; but for solver: exact, which has them all."""
     guarantee: Guarantee | None = None
     """A limit on the loss that holds on new data, such as {epsilon: 0.01, delta: 0.05}, in the place of `limit` and
     `statistic`. Part of calibration chooses candidates, the rest certifies one of them or says how many samples are
