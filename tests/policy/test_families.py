@@ -10,6 +10,7 @@ from eennc.policy.evaluate import evaluate
 from eennc.policy.families import Settings, choose_family
 from eennc.policy.folds import FOLDS, folds_of
 from eennc.policy.goal import Goal
+from eennc.policy.held_out import SHARES
 from eennc.policy.solve import solve
 from eennc.policy.statistics import Limit, Metric, loss_of
 from eennc.policy.table import ScoreTable
@@ -144,6 +145,15 @@ def test_held_out_samples_keep_the_limit(metric: Metric) -> None:
         assert found is not None
         assert found.loss == row.loss
         assert found.loss.upper95 <= goal.limits[0].limit
+        # and a family that is asked for has the largest share with which they do
+        alone = choose_family(table, COSTS, goal, (row.family,)).share
+        assert alone is not None
+        assert alone >= row.share
+        if alone != SHARES[0]:
+            more = replace(goal, held_out=False).losing(SHARES[SHARES.index(alone) - 1])
+            beyond = choose_family(table, COSTS, more, (row.family,)).expected
+            assert beyond is not None
+            assert beyond.loss.upper95 > goal.limits[0].limit
     assert choice.share == next(row.share for row in choice.rows if row.family == choice.family)
 
 

@@ -36,3 +36,27 @@ def test_bounds_hold_for_all_families_at_once(apart: bool, chance: float) -> Non
     wrong = table.correct[-1].copy()
     wrong[np.flatnonzero(wrong)[:18]] = False
     assert not compared.keeps(OutOfFold(wrong, macs), families)
+
+
+def losing(table: ScoreTable, count: int) -> OutOfFold:
+    """Out of fold wrong on so many of the samples that the network is right on."""
+    correct = table.correct[-1].copy()
+    correct[np.flatnonzero(correct)[:count]] = False
+    return OutOfFold(correct, np.full(len(table), 100))
+
+
+@pytest.mark.parametrize("at", range(len(SHARES) + 1))
+def test_the_largest_share_that_keeps_the_limit_is_taken(at: int) -> None:
+    table = made_table(2, 900, 3, 1)
+    compared = held_out(table)
+    for number, share in enumerate(SHARES):
+        # the bound of 12 lost of 900 is 1.97 points, of 13 it is 2.10
+        compared.found["shared", share] = losing(table, 12 if number >= at else 13)
+    share, found = compared.kept("shared", FAMILIES[:1])
+    if at == len(SHARES):
+        assert share is None
+        assert (found.correct == table.correct[-1]).all()
+        assert found.saved(table, compared.costs) == pytest.approx(0)
+    else:
+        assert share == SHARES[at]
+        assert found is compared.found["shared", share]
