@@ -123,10 +123,11 @@ def _guarantee(certificate: Certificate) -> list[str]:
 
 
 def _proven(gap: float, grid_gap: float | None) -> str:
-    """How far from the optimum thresholds can be."""
+    """How far from the optimum thresholds can be, of those of the exits that stay under what the solver was given."""
     on_grid = "none on the same grid saves more" if gap == 0 else f"one on the same grid saves at most {gap:.2%} more"
     beyond = "" if grid_gap is None else f", any others at most {grid_gap:.2%}"
-    return f"proven of these thresholds on calibration: {on_grid}{beyond}, of their mean cost"
+    given = "for the exits that stay, under the limit that chose their thresholds"
+    return f"proven on calibration, {given}: {on_grid}{beyond}, of the mean cost"
 
 
 def _families(choice: FamilyChoice, summary: Summary) -> list[str]:

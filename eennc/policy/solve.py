@@ -241,13 +241,15 @@ def _per_exit(
     prepared = grids(given, steps, *simpler)
     starts = [prepared.indices(thresholds) for thresholds in simpler]
     found = solve_descent(given, prepared, starts, seed, thorough)
-    stay = _paying(given, prepared, found, least_gain)
-    if solver != "exact" and len(stay) < np.count_nonzero(found < prepared.never):
-        thresholds = np.full(given.exits, np.inf)
-        if not len(stay):
-            return "none", thresholds, None
-        name, thresholds[stay], proven = _per_exit(given.only(stay), classes, solver, steps, seed, thorough, 0.0)
-        return name, thresholds, proven
+    if least_gain > 0 and solver != "exact":
+        stay = _paying(given, prepared, found, least_gain)
+        if len(stay) < np.count_nonzero(found < prepared.never):
+            thresholds, name, proven = np.full(given.exits, np.inf), "none", None
+            if len(stay):
+                name, thresholds[stay], proven = _per_exit(
+                    given.only(stay), classes, solver, steps, seed, thorough, 0.0
+                )
+            return name, thresholds, proven
     ascent = int(min(ROOT_STEPS, BOUND_WORK / given.confidences.size))
     exact = solver == "exact" and thorough
     # of a bound's roots there are many, of several limits the proof sees one: it takes long and says little
@@ -269,16 +271,13 @@ def _paying(given: Problem, prepared: Grids, indices: Ints, least_gain: float) -
     """The exits of a policy that stay where those are dropped that save less MACs than this, the one that saves least
     first, and the others keep their thresholds.
     """
-    at = indices.copy()
-    while len(active := np.flatnonzero(at < prepared.never)):
-        cost = policy_value(given, prepared.levels, prepared.never, at)[0]
-        without = [
-            policy_value(
-                given, prepared.levels, prepared.never, np.where(np.arange(given.exits) == k, prepared.never, at)
-            )[0]
-            for k in active
-        ]
-        if min(without) - cost >= least_gain:
+    levels, never, exits = prepared.levels, prepared.never, np.arange(given.exits)
+    at = indices
+    while len(active := np.flatnonzero(at < never)):
+        cost = policy_value(given, levels, never, at)[0]
+        fewer = [np.where(exits == k, never, at) for k in active]
+        costs = [policy_value(given, levels, never, one)[0] for one in fewer]
+        if min(costs) - cost >= least_gain:
             break
-        at[active[int(np.argmin(without))]] = prepared.never
+        at = fewer[int(np.argmin(costs))]
     return active

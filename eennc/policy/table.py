@@ -204,9 +204,10 @@ class Policy:
     class_thresholds: [K][classes], or none: what the confidence must reach besides, by the class that the exit names,
     the first of equals; as those of `ee.exit`. solver: which one found it; `branch` where the optimum on its grid of
     thresholds is not proven. shared: whether all exits that stay have the same threshold by intent. gap: how much less
-    the optimum on the grid can cost at most, as a share of what the policy costs on the split it was chosen on: 0 where
-    it is the optimum, None where that is not known. grid_gap: the same for any thresholds whatever, of the exits that
-    the solver was given. Raises ValueError where there are not as many class thresholds as exits.
+    the optimum on the grid can cost at most, as a share of what the policy costs on the split it was chosen on, of the
+    exits and under the limits that the solver was given: 0 where it is the optimum, None where that is not known.
+    grid_gap: the same for any thresholds whatever. Raises ValueError where there are not as many class thresholds as
+    exits.
     """
 
     thresholds: tuple[float, ...]
